@@ -3,11 +3,13 @@
 //! A value is only written over the revision that its writer has seen (compare and set), so
 //! that of several writers one wins. Nothing else is relied on: not on reads, which may be
 //! stale, and not on the lifetimes of keys. What a node sees of the bucket is what it has
-//! been told by watching it.
+//! been told by watching it. It only reads to learn over what it has to write, if that is none
+//! of the cluster's values.
 //!
 //! Nothing that a client or proxy waits for depends on the bucket. While it is away, windows
 //! last longer, and are completed once it is back.
 
+mod administration;
 mod bucket;
 mod changes;
 mod lease;

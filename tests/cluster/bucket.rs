@@ -169,6 +169,17 @@ impl Bucket for NodeVault {
         })
     }
 
+    fn read(&self, key: String) -> Writing<'_, Option<(u64, Bytes)>> {
+        Box::pin(async move {
+            sleep(Duration::from_millis(2)).await;
+            let state = self.vault.state();
+            if state.cut_off.contains(&self.node) {
+                return Err(unreachable());
+            }
+            Ok(state.values.get(&key).cloned())
+        })
+    }
+
     fn erase(&self, keys: String) -> Writing<'_, ()> {
         Box::pin(async move {
             sleep(Duration::from_millis(2)).await;

@@ -269,13 +269,88 @@ async fn blocks_and_settings_that_nobody_can_read_are_written_over() {
         let value = b"not sealed".as_slice().into();
         last = stranger.write(key.to_owned(), 0, value).await.unwrap();
     }
+    stranger
+        .write("block.4".to_owned(), 0, "".into())
+        .await
+        .unwrap();
+    for number in 100..1_200 {
+        let value = b"not sealed".as_slice().into();
+        stranger
+            .write(format!("block.{number}"), 0, value)
+            .await
+            .unwrap();
+    }
     nodes[0].node.cluster.share_change("supply", b"more".into());
     nodes[0].count();
-    pass(&mut nodes, 3 * WINDOW).await;
-    assert_eq!(nodes[0].log.len(), before + 3);
+    pass(&mut nodes, 4 * WINDOW).await;
+    assert_eq!(nodes[0].log.len(), before + 4);
     assert_eq!(idle(&nodes[0].log), POLLS);
     assert_eq!(nodes[0].log, nodes[1].log);
     assert!(vault.revision("setting.supply") > last);
+}
+
+/// What nobody can read would otherwise make those who start forget a setting, and with time all,
+/// so that an old one could be put back.
+#[tokio::test(start_paused = true)]
+async fn a_setting_outlasts_what_nobody_can_read_and_that_all_nodes_start_again() {
+    use snowflake_broker::cluster::shared::Bucket as _;
+    let (hub, vault) = (Hub::new(1), Vault::new(1));
+    let mut nodes = start_three(&hub, &vault);
+    pass(&mut nodes, Duration::from_secs(5)).await;
+    for request in [b"old", b"new"] {
+        let node = &nodes[0].node.cluster;
+        node.share_change("supply", request.to_vec());
+        pass(&mut nodes, Duration::from_secs(5)).await;
+    }
+    let old = vault.written("setting.supply").remove(0);
+    let (stranger, _events) = vault.connect("stranger");
+    for _ in 0..3 {
+        let last = vault.revision("setting.supply");
+        let value = b"not sealed".as_slice().into();
+        let garbage = stranger.write("setting.supply".to_owned(), last, value);
+        garbage.await.unwrap();
+        pass(&mut nodes, Duration::from_secs(15)).await;
+        let node = nodes.remove(0).restart(&hub, &vault);
+        nodes.push(node);
+        pass(&mut nodes, Duration::from_secs(5)).await;
+    }
+    let last = vault.revision("setting.supply");
+    stranger
+        .write("setting.supply".to_owned(), last, old)
+        .await
+        .unwrap();
+    pass(&mut nodes, Duration::from_secs(5)).await;
+    for node in &nodes {
+        let changes = node.node.cluster.take_changes();
+        assert_eq!(changes.len(), 1, "{}", node.node.name);
+        assert_eq!(changes[0].request, Some(b"new".to_vec()));
+    }
+}
+
+/// Strangers cannot keep the administration from reaching the other nodes, nor hold up windows.
+#[tokio::test(start_paused = true)]
+async fn values_of_strangers_under_any_names_hold_nothing_up() {
+    use snowflake_broker::cluster::shared::Bucket as _;
+    let (hub, vault) = (Hub::new(1), Vault::new(1));
+    let (stranger, _events) = vault.connect("stranger");
+    for number in 0..5_000 {
+        let value = b"not sealed".as_slice().into();
+        let key = format!("setting.pool.{number}");
+        stranger.write(key, 0, value).await.unwrap();
+    }
+    let mut nodes = start_three(&hub, &vault);
+    pass(&mut nodes, Duration::from_secs(5)).await;
+    nodes[0]
+        .node
+        .cluster
+        .share_change("pool.4999", b"a pool".into());
+    pass(&mut nodes, WINDOW + Duration::from_secs(5)).await;
+    assert_eq!(nodes[1].log.len(), 1);
+    for node in &nodes {
+        let changes = node.node.cluster.take_changes();
+        assert_eq!(changes.len(), 1, "{}", node.node.name);
+        assert_eq!(changes[0].request, Some(b"a pool".to_vec()));
+    }
 }
 
 /// Whoever may write to the bucket has all that was ever in it, sealed.

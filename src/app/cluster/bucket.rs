@@ -60,6 +60,14 @@ impl Bucket for NatsBucket {
         })
     }
 
+    fn read(&self, key: String) -> Writing<'_, Option<(u64, Bytes)>> {
+        Box::pin(async move {
+            let entry = self.store()?.entry(key).await;
+            let entry = entry.map_err(|error| NotWritten::Refused(told(&error)))?;
+            Ok(entry.map(|entry| (entry.revision, value(entry))))
+        })
+    }
+
     fn erase(&self, keys: String) -> Writing<'_, ()> {
         Box::pin(async move {
             let store = self.store()?;
@@ -178,14 +186,17 @@ async fn pass_on(store: &Store, events: &mpsc::Sender<BucketEvent>) -> String {
 }
 
 fn written(entry: Entry) -> BucketEvent {
-    let value = match entry.operation {
+    BucketEvent::Written {
+        key: entry.key.clone(),
+        revision: entry.revision,
+        value: value(entry),
+    }
+}
+
+fn value(entry: Entry) -> Bytes {
+    match entry.operation {
         Operation::Put => entry.value,
         Operation::Delete | Operation::Purge => Bytes::new(),
-    };
-    BucketEvent::Written {
-        key: entry.key,
-        revision: entry.revision,
-        value,
     }
 }
 

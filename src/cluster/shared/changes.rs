@@ -8,12 +8,19 @@
 //! starts may know of some from before.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use crate::proto::cluster::v1;
 
 /// The maximum number of names: of six kinds of settings, and of all private pools that there
 /// ever were.
 const NAMES_MAX: usize = 4_096;
+/// The shortest time between two writes of a setting over what cannot be read: nodes with
+/// different keys would otherwise write over each other all the time.
+const WRITE_AGAIN_AFTER: Duration = Duration::from_secs(10);
+/// The time for which nothing is tried after a change that was not written, so that it does not
+/// hold up everything else.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// The beginning of the names of private pools.
 pub const PRIVATE_POOL: &str = "pool.";
@@ -32,15 +39,27 @@ pub struct SharedChange {
 /// The changes, as one node sees them.
 #[derive(Debug, Default)]
 pub(super) struct ChangesView {
-    seen: BTreeMap<String, (u64, v1::SharedSetting)>,
+    seen: BTreeMap<String, Seen>,
     /// Those that are not in force here yet.
     fresh: BTreeSet<String>,
     /// Ours, to be written.
     outbox: BTreeMap<String, Vec<u8>>,
-    /// Those over which somebody has put an old one.
-    displaced: BTreeSet<String>,
+    /// Those over which somebody has put an old one or what is none, each with the time from which
+    /// it may be written again; `None` is at once.
+    displaced: BTreeMap<String, Option<Instant>>,
     /// Requests in force here since before, to be written unless all know otherwise.
     proposed: BTreeMap<String, Vec<u8>>,
+    /// The time before which nothing is tried.
+    not_before: Option<Instant>,
+}
+
+/// The last value of a setting.
+#[derive(Debug, Default)]
+struct Seen {
+    revision: u64,
+    setting: v1::SharedSetting,
+    /// The last time at which this node has written it over what was none.
+    written_again: Option<Instant>,
 }
 
 impl ChangesView {
@@ -54,15 +73,15 @@ impl ChangesView {
             return false;
         }
         let last = self.seen.get_mut(name);
-        if let Some((seen, last)) = last.filter(|(seen, _)| *seen < revision)
-            && setting.version < last.version
+        if let Some(last) = last.filter(|last| last.revision < revision)
+            && setting.version < last.setting.version
         {
-            *seen = revision;
-            self.displaced.insert(name.to_owned());
+            last.revision = revision;
+            self.displaced.insert(name.to_owned(), None);
             return false;
         }
         let last = self.seen.get(name);
-        if last.is_some_and(|(seen, _)| *seen >= revision) {
+        if last.is_some_and(|last| last.revision >= revision) {
             return true;
         }
         // A node that starts has nothing to return from, unless it has kept a private pool; and
@@ -76,30 +95,46 @@ impl ChangesView {
             self.fresh.insert(name.to_owned());
         }
         self.displaced.remove(name);
-        self.seen.insert(name.to_owned(), (revision, setting));
+        let seen = self.seen.entry(name.to_owned()).or_default();
+        (seen.revision, seen.setting) = (revision, setting);
         true
     }
 
-    /// Notes that a setting cannot be read. What is in force stays so, and the next change is
-    /// written over it.
+    /// Notes that a setting cannot be read. What is in force stays so, and is written over it, or
+    /// the next change is.
     pub(super) fn observe_unreadable(&mut self, key: &str, revision: u64) {
-        let Some(name) = key.strip_prefix("setting.") else {
-            return;
-        };
-        if self.seen.contains_key(name) || self.seen.len() < NAMES_MAX {
-            let (seen, _) = self.seen.entry(name.to_owned()).or_default();
-            *seen = revision.max(*seen);
-        }
+        self.observe_none(key, revision, |seen| {
+            seen.written_again.map(|last| last + WRITE_AGAIN_AFTER)
+        });
     }
 
     /// Notes that somebody has removed a setting, as no node does: an end is a setting, too. If
     /// it is known, it is written again.
     pub(super) fn observe_removed(&mut self, key: &str, revision: u64) {
-        self.observe_unreadable(key, revision);
-        let name = key.strip_prefix("setting.").unwrap_or_default();
-        let last = self.seen.get(name);
-        if last.is_some_and(|(seen, last)| *seen == revision && last.version > 0) {
-            self.displaced.insert(name.to_owned());
+        self.observe_none(key, revision, |_| None);
+    }
+
+    /// Notes what is no setting. Strangers may make up names, so nothing is kept of one that
+    /// nobody here needs.
+    fn observe_none(
+        &mut self,
+        key: &str,
+        revision: u64,
+        due: impl FnOnce(&Seen) -> Option<Instant>,
+    ) {
+        let Some(name) = key.strip_prefix("setting.") else {
+            return;
+        };
+        if self.outbox.contains_key(name) {
+            self.seen.entry(name.to_owned()).or_default();
+        }
+        let seen = self.seen.get_mut(name);
+        let Some(seen) = seen.filter(|seen| seen.revision < revision) else {
+            return;
+        };
+        seen.revision = revision;
+        if seen.setting.version > 0 && !self.displaced.contains_key(name) {
+            self.displaced.insert(name.to_owned(), due(seen));
         }
     }
 
@@ -125,8 +160,8 @@ impl ChangesView {
     /// Ends all changes but private pools.
     pub(super) fn end_all(&mut self) {
         let in_force = self.seen.iter();
-        let in_force = in_force.filter(|(name, (_, setting))| {
-            !setting.request.is_empty() && !name.starts_with(PRIVATE_POOL)
+        let in_force = in_force.filter(|(name, seen)| {
+            !seen.setting.request.is_empty() && !name.starts_with(PRIVATE_POOL)
         });
         let names = in_force.map(|(name, _)| (name.clone(), Vec::new()));
         self.outbox.extend(names);
@@ -134,14 +169,22 @@ impl ChangesView {
 
     /// The next change that this node has to write: its key, the revision that it replaces, and
     /// the setting.
-    pub(super) fn next(&self, node: &str) -> Option<(String, u64, v1::SharedSetting)> {
+    pub(super) fn next(
+        &self,
+        node: &str,
+        now: Instant,
+    ) -> Option<(String, u64, v1::SharedSetting)> {
+        if self.not_before.is_some_and(|time| now < time) {
+            return None;
+        }
         let Some((name, request)) = self.outbox.iter().next() else {
-            let name = self.displaced.iter().next()?;
-            let (revision, in_force) = self.seen.get(name)?;
-            return Some((key(name), *revision, in_force.clone()));
+            let mut displaced = self.displaced.iter();
+            let (name, _) = displaced.find(|(_, due)| due.is_none_or(|due| due <= now))?;
+            let seen = self.seen.get(name)?;
+            return Some((key(name), seen.revision, seen.setting.clone()));
         };
         let last = self.seen.get(name);
-        let (revision, version) = last.map_or((0, 0), |(revision, last)| (*revision, last.version));
+        let (revision, version) = last.map_or((0, 0), |last| (last.revision, last.setting.version));
         let setting = v1::SharedSetting {
             node: node.to_owned(),
             request: request.clone(),
@@ -150,19 +193,30 @@ impl ChangesView {
         Some((key(name), revision, setting))
     }
 
-    /// Notes that a change of ours is written, unless it has been replaced meanwhile.
-    pub(super) fn has_written(&mut self, key: &str, request: &[u8]) {
+    /// Notes that a change of ours is written, unless it has been replaced meanwhile, or one in
+    /// force over what was none.
+    pub(super) fn has_written(&mut self, now: Instant, key: &str, request: &[u8]) {
         let name = key.strip_prefix("setting.").unwrap_or_default();
         if self.outbox.get(name).is_some_and(|next| next == request) {
             self.outbox.remove(name);
         }
+        if let Some(seen) = self.seen.get_mut(name)
+            && self.displaced.contains_key(name)
+        {
+            seen.written_again = Some(now);
+        }
+    }
+
+    /// Notes that a change was not written.
+    pub(super) fn has_failed(&mut self, now: Instant) {
+        self.not_before = Some(now + RETRY_AFTER);
     }
 
     /// The changes that are to be put in force here.
     pub(super) fn take_fresh(&mut self) -> Vec<SharedChange> {
         let fresh = std::mem::take(&mut self.fresh);
         let changes = fresh.into_iter().filter_map(|name| {
-            let (_, setting) = self.seen.get(&name)?;
+            let setting = &self.seen.get(&name)?.setting;
             Some(SharedChange {
                 name,
                 node: setting.node.clone(),
@@ -193,9 +247,14 @@ mod tests {
         }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "an Instant to count from")]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
     /// The next change that node `us` writes.
     fn next(changes: &ChangesView) -> Option<(u64, v1::SharedSetting)> {
-        let (_, revision, setting) = changes.next("us")?;
+        let (_, revision, setting) = changes.next("us", start())?;
         Some((revision, setting))
     }
 
@@ -224,6 +283,65 @@ mod tests {
         assert_eq!(requests(&mut changes), []);
     }
 
+    /// Whoever has no key could otherwise have all forget it, and put an older one back.
+    #[test]
+    fn what_is_in_force_is_written_over_what_cannot_be_read() {
+        let mut changes = ChangesView::default();
+        let in_force = version(2, "x", b"in force");
+        assert!(changes.observe("setting.a", 1, in_force.clone()));
+        assert_eq!(requests(&mut changes), [Some(b"in force".to_vec())]);
+        changes.observe_unreadable("setting.a", 2);
+        assert_eq!(next(&changes), Some((2, in_force.clone())));
+        // A watch that begins anew tells it again.
+        changes.observe_unreadable("setting.a", 2);
+        assert_eq!(next(&changes), Some((2, in_force.clone())));
+        changes.observe_unreadable("setting.a", 3);
+        assert_eq!(next(&changes), Some((3, in_force.clone())));
+        // Another node was faster.
+        assert!(changes.observe("setting.a", 4, in_force.clone()));
+        assert_eq!(next(&changes), None);
+        assert_eq!(requests(&mut changes), [Some(b"in force".to_vec())]);
+    }
+
+    #[test]
+    fn nodes_that_cannot_read_each_other_write_now_and_then() {
+        let mut changes = ChangesView::default();
+        let in_force = version(2, "x", b"in force");
+        let now = start();
+        assert!(changes.observe("setting.a", 1, in_force.clone()));
+        changes.observe_unreadable("setting.a", 2);
+        assert!(changes.next("us", now).is_some());
+        changes.has_written(now, "setting.a", b"in force");
+        assert!(changes.observe("setting.a", 3, in_force.clone()));
+        changes.observe_unreadable("setting.a", 4);
+        assert_eq!(changes.next("us", now), None);
+        changes.observe_unreadable("setting.a", 5);
+        let later = now + WRITE_AGAIN_AFTER;
+        let again = Some(("setting.a".to_owned(), 5, in_force));
+        assert_eq!(changes.next("us", later), again);
+    }
+
+    #[test]
+    fn a_change_that_cannot_be_written_holds_nothing_up_for_a_while() {
+        let mut changes = ChangesView::default();
+        changes.set("a", b"ours".to_vec());
+        let now = start();
+        changes.has_failed(now);
+        assert_eq!(changes.next("us", now), None);
+        assert!(changes.next("us", now + RETRY_AFTER).is_some());
+    }
+
+    #[test]
+    fn names_that_strangers_make_up_cost_nothing() {
+        let mut changes = ChangesView::default();
+        for number in 0..2 * NAMES_MAX as u64 {
+            changes.observe_unreadable(&key(&number.to_string()), 1 + number);
+            changes.observe_removed(&key(&number.to_string()), 2 + number);
+        }
+        assert!(changes.seen.is_empty());
+        assert!(changes.observe("setting.a", 1, setting("x", b"one")));
+    }
+
     #[test]
     fn ours_is_written_over_what_others_have_written() {
         let mut changes = ChangesView::default();
@@ -232,9 +350,9 @@ mod tests {
         assert!(changes.observe("setting.a", 5, version(3, "y", b"theirs")));
         assert_eq!(next(&changes), Some((5, version(4, "us", b"ours"))));
         changes.set("a", b"newer".to_vec());
-        changes.has_written("setting.a", b"ours");
+        changes.has_written(start(), "setting.a", b"ours");
         assert!(next(&changes).is_some());
-        changes.has_written("setting.a", b"newer");
+        changes.has_written(start(), "setting.a", b"newer");
         assert_eq!(next(&changes), None);
         // Theirs was not put in force meanwhile, as it is about to be replaced.
         assert_eq!(requests(&mut changes), []);
@@ -316,10 +434,10 @@ mod tests {
         }
         assert_eq!(next(&changes), None);
         changes.complete();
-        let (key, revision, setting) = changes.next("us").unwrap();
+        let (key, revision, setting) = changes.next("us", start()).unwrap();
         assert_eq!((&*key, revision), ("setting.pool.c", 0));
         assert_eq!(setting, version(1, "us", b"kept"));
-        changes.has_written(&key, b"kept");
+        changes.has_written(start(), &key, b"kept");
         assert_eq!(next(&changes), None);
     }
 

@@ -33,7 +33,9 @@ impl Parts {
     pub(super) fn observe(&mut self, id: u64, index: u32, chunk: v1::PartChunk) -> bool {
         let is_known = self.0.contains_key(&id);
         let has_place = is_known || self.0.len() < PARTS_MAX;
-        if !has_place || chunk.count > PIECES_MAX || index >= chunk.count {
+        let is_piece =
+            chunk.count <= PIECES_MAX && index < chunk.count && chunk.content.len() <= PIECE_MAX;
+        if !has_place || !is_piece {
             return false;
         }
         let part = self.0.entry(id).or_insert_with(|| Part {
@@ -189,7 +191,13 @@ mod tests {
         }
         assert!(!parts.observe(9, 1, chunk.clone()));
         let count = PIECES_MAX + 1;
-        assert!(!parts.observe(9, 0, v1::PartChunk { count, ..chunk }));
+        let many = v1::PartChunk {
+            count,
+            ..chunk.clone()
+        };
+        assert!(!parts.observe(9, 0, many));
+        let content = vec![b'x'; PIECE_MAX + 1];
+        assert!(!parts.observe(9, 0, v1::PartChunk { content, ..chunk }));
     }
 
     #[test]

@@ -131,8 +131,11 @@ impl Replica {
                 return is_piece.then_some(()).ok_or(BadValue::Malformed);
             }
             "block" => {
-                let block = value.as_deref().map(decode).transpose()?;
-                let is_block = block.is_none_or(|block| self.windows.observe_block(key, block));
+                let Some(value) = value else {
+                    self.windows.observe_unreadable_block(key, revision);
+                    return Ok(());
+                };
+                let is_block = self.windows.observe_block(key, decode(&value)?);
                 return is_block.then_some(()).ok_or(BadValue::Malformed);
             }
             "setting" => {
@@ -153,8 +156,8 @@ impl Replica {
     }
 
     /// Notes that a value cannot be read, because its key was taken out of use or somebody else
-    /// has written it. What there is only one of is then written anew, and so is a block that is
-    /// due, and a change of ours.
+    /// has written it. What there is only one of is then written anew, and so are a block that is
+    /// due, and settings.
     fn observe_unreadable(&mut self, now: Reading, key: &str, revision: u64) {
         let Reading { wall, monotonic } = now;
         match key {
@@ -219,7 +222,7 @@ impl Replica {
         if let Some((key, piece)) = outgoing.cloned() {
             return Some(Task::Piece { key, piece });
         }
-        if let Some((key, expected, setting)) = self.changes.next(&self.node) {
+        if let Some((key, expected, setting)) = self.changes.next(&self.node, now.monotonic) {
             return Some(Task::Change {
                 key,
                 expected,
@@ -298,7 +301,7 @@ mod tests {
                 .map(|change| change.request.clone())
                 .collect();
             assert_eq!(requests, [Some(vec![7])], "{key}");
-            let again = replica.changes.next("a");
+            let again = replica.changes.next("a", clock::now());
             assert_eq!(again, Some((key.to_owned(), 2, setting)));
         }
     }
@@ -309,7 +312,7 @@ mod tests {
         let observed = replica.observe(clock::read(), &keys(), "setting.pool.family", 5, &[]);
         assert_eq!(observed, Ok(()));
         assert!(replica.changes.take_fresh().is_empty());
-        assert_eq!(replica.changes.next("a"), None);
+        assert_eq!(replica.changes.next("a", clock::now()), None);
     }
 
     #[test]

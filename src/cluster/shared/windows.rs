@@ -20,8 +20,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The number of blocks that are kept for nodes that were away.
 pub(super) const BLOCKS_KEPT: u64 = 16;
 
-/// The largest number of a block that cannot be read which is believed.
-pub(super) const NUMBER_MAX: u64 = 1 << 32;
+/// The largest number of a window.
+pub(super) const NUMBER_MAX: u64 = 1 << 48;
+/// The largest number of a block that cannot be read which is believed. Windows may be counted on
+/// from there.
+const UNREADABLE_NUMBER_MAX: u64 = 1 << 32;
 /// The maximum number of blocks that cannot be read.
 const UNREADABLE_MAX: usize = 1_000;
 
@@ -31,7 +34,7 @@ pub(super) struct WindowsView {
     /// The revision of the current window, and the window; `None` if it was deleted.
     revision: u64,
     current: Option<CurrentWindow>,
-    /// True if somebody has put an older window over the current one.
+    /// True if somebody has put an older window over the current one, or what is none.
     is_displaced: bool,
     parts: Parts,
     blocks: BTreeMap<u64, v1::Block>,
@@ -86,7 +89,7 @@ pub(super) struct Merge {
 }
 
 impl WindowsView {
-    /// Notes the current window, unless it is an old one that somebody has put back.
+    /// Notes the current window, unless it is none, or an old one that somebody has put back.
     pub(super) fn observe_window(
         &mut self,
         now: Instant,
@@ -99,7 +102,7 @@ impl WindowsView {
         }
         self.revision = revision;
         let number = window.as_ref().map(|window| window.number);
-        self.is_displaced = number.is_some_and(|number| Some(number) < self.number());
+        self.is_displaced = self.number().is_some() && number < self.number();
         if self.is_displaced || (number.is_some() && number == self.number()) {
             return;
         }
@@ -136,7 +139,7 @@ impl WindowsView {
 
     /// Notes a block. Returns false if the key has no number.
     pub(super) fn observe_block(&mut self, key: &str, block: v1::Block) -> bool {
-        let Some(number) = block_number(key) else {
+        let Some(number) = block_number(key).filter(|&number| number <= NUMBER_MAX) else {
             return false;
         };
         for &id in &block.parts {
@@ -149,14 +152,18 @@ impl WindowsView {
         true
     }
 
-    /// Notes that a block cannot be read.
+    /// Notes that a block cannot be read, or that somebody has removed it. Of too many, those that
+    /// are due first are kept.
     pub(super) fn observe_unreadable_block(&mut self, key: &str, revision: u64) {
-        let number = block_number(key).filter(|&number| number <= NUMBER_MAX);
-        let Some(number) = number.filter(|_| self.unreadable.len() < UNREADABLE_MAX) else {
+        let number = block_number(key).filter(|&number| number <= UNREADABLE_NUMBER_MAX);
+        let Some(number) = number else {
             return;
         };
         self.blocks.remove(&number);
         self.unreadable.insert(number, revision);
+        if self.unreadable.len() > UNREADABLE_MAX {
+            self.unreadable.pop_last();
+        }
     }
 
     /// The revision over which a block is written.

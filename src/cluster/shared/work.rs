@@ -18,7 +18,6 @@ use crate::metrics::saved_state::{SavedPart, SavedState};
 use crate::proto::cluster::v1;
 
 use super::bucket::{Bucket, BucketEvent, NotWritten, Writing};
-use super::changes::SharedChange;
 use super::parts;
 use super::replica::{self, BadValue, LEASE, Replica, Task, WINDOW, lease, sealed_for};
 use super::windows::{Duty, Merge};
@@ -113,6 +112,13 @@ impl Cluster {
         };
         drop(replica);
         self.metrics.message_dropped(dropped);
+        if let Some(suppressed) = self.changes.admit("values", now.monotonic) {
+            tracing::warn!(
+                suppressed,
+                "cluster: a value in the shared bucket is none of this cluster: somebody else \
+                 writes to it, or a node has other keys"
+            );
+        }
     }
 
     fn tell_bucket(&self, problem: Option<&str>) {
@@ -212,13 +218,30 @@ impl Cluster {
         expected: u64,
         setting: v1::SharedSetting,
     ) -> Result<(), NotWritten> {
-        let revision = self.write(bucket, key, expected, &setting).await?;
+        let written = self.write(bucket, key, expected, &setting).await;
+        if let Err(error) = &written {
+            self.shared.replica().changes.has_failed(clock::now());
+            if *error == NotWritten::Changed {
+                self.look_at(bucket, key).await;
+            }
+        }
+        let revision = written?;
         self.note(|replica| {
-            replica.changes.has_written(key, &setting.request);
+            replica
+                .changes
+                .has_written(clock::now(), key, &setting.request);
             // Put in force once more, since another's may have come in between.
             replica.changes.observe(key, revision, setting)
         });
         Ok(())
+    }
+
+    /// Reads what is in the place of a value of ours. The watch has told it, too, but what nobody
+    /// can read is not kept under any name.
+    async fn look_at(&self, bucket: &dyn Bucket, key: &str) {
+        if let Ok(Some((revision, value))) = in_time(bucket.read(key.to_owned())).await {
+            self.observe_value(key, revision, &value);
+        }
     }
 
     async fn begin_window(
@@ -264,7 +287,11 @@ impl Cluster {
         };
         let key = replica::block(number);
         let expected = self.shared.replica().windows.block_revision(number);
-        self.write(bucket, &key, expected, &block).await?;
+        let written = self.write(bucket, &key, expected, &block).await;
+        if written == Err(NotWritten::Changed) {
+            self.look_at(bucket, &key).await;
+        }
+        written?;
         self.note(|replica| replica.windows.observe_block(&key, block));
         Ok(())
     }
@@ -338,38 +365,6 @@ impl Cluster {
                 impact: block.impact.clone(),
             })
             .collect()
-    }
-
-    /// Has a setting that was changed here hold for all nodes: a request with all values of
-    /// its kind.
-    pub fn share_change(&self, name: &str, request: Vec<u8>) {
-        self.shared.replica().changes.set(name, request);
-        self.shared.has_work.notify_one();
-    }
-
-    /// Has a setting that is in force here since before hold for all nodes, unless they know
-    /// otherwise.
-    pub fn propose_change(&self, name: &str, request: Vec<u8>) {
-        let mut replica = self.shared.replica();
-        replica.changes.propose(name, request);
-        if replica.is_complete {
-            replica.changes.complete();
-        }
-        drop(replica);
-        self.shared.has_work.notify_one();
-    }
-
-    /// Ends all changes of settings but private pools: all nodes return to their
-    /// configurations.
-    pub fn end_changes(&self) {
-        self.shared.replica().changes.end_all();
-        self.shared.has_work.notify_one();
-    }
-
-    /// The changes of settings, also our own, that were made or ended since this was last
-    /// called, to be put in force.
-    pub fn take_changes(&self) -> Vec<SharedChange> {
-        self.shared.replica().changes.take_fresh()
     }
 
     /// Completes when something has changed since the call.
