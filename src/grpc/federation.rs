@@ -112,8 +112,9 @@ impl Federation for Lender {
         request: Request<v1::WatchSupplyRequest>,
     ) -> Result<Response<Self::WatchSupplyStream>, Status> {
         let borrower = borrower(&request)?;
+        let permit = self.auth.watch(&borrower)?;
         let (broker, closing) = (Arc::clone(&self.broker), self.closing.clone());
-        let supplies = watch::supplies(broker, borrower, closing);
+        let supplies = watch::supplies(broker, borrower, permit, closing);
         Ok(Response::new(Box::pin(supplies)))
     }
 

@@ -77,7 +77,10 @@ impl KnownSupply {
         };
         let free = free.filter(|_| self.counts(now));
         let pools = pools_for(need.class).iter();
-        free.map_or(0, |free| pools.map(|&pool| free[pool as usize]).sum())
+        free.map_or(0, |free| {
+            let of_pools = pools.map(|&pool| free[pool as usize]);
+            of_pools.fold(0, usize::saturating_add)
+        })
     }
 
     /// The number of everybody's proxies per pool.

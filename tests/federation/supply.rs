@@ -10,7 +10,7 @@ use snowflake_broker::proto::federation::v1::federation_client::FederationClient
 use snowflake_broker::proto::federation::v1::supply::State;
 use snowflake_broker::wire::fingerprint::Fingerprint;
 use tokio::time::{sleep, timeout};
-use tonic::Streaming;
+use tonic::{Code, Streaming};
 
 use crate::SECOND_BRIDGE;
 use crate::network::Network;
@@ -188,4 +188,23 @@ async fn a_broker_that_is_found_is_known_by_its_certificate() {
         peer: None,
     };
     assert!(network.of("a.example").dial(&target).await.is_ok());
+}
+
+/// Each holds some memory for as long as it lasts.
+#[tokio::test(start_paused = true)]
+async fn a_peer_has_so_many_watches_at_once() {
+    let network = Network::default();
+    let _b = Node::start(&network, "b.example", &peers(&["a.example"]));
+    let mut client = FederationClient::new(network.channel("a.example", "b.example").await);
+    let mut watches = Vec::new();
+    for _ in 0..128 {
+        let watching = client.watch_supply(v1::WatchSupplyRequest {}).await;
+        watches.push(watching.unwrap().into_inner());
+    }
+    let refused = client.watch_supply(v1::WatchSupplyRequest {}).await;
+    assert_eq!(refused.unwrap_err().code(), Code::ResourceExhausted);
+    watches.pop();
+    sleep(Duration::from_millis(100)).await;
+    let mut another = watch(&network, "a.example", "b.example").await;
+    assert!(another.message().await.unwrap().is_some());
 }

@@ -1,12 +1,13 @@
 //! Authentication of peers.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::request::Parts;
 use rustls::ServerConfig;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::Status;
 use tracing::Level;
 
@@ -20,6 +21,11 @@ use crate::telemetry::{Kind, LogLimits, scrub};
 
 /// The minimum time between logged refusals of one kind for one peer.
 const LOG_PERIOD: Duration = Duration::from_mins(1);
+/// The maximum number of a peer's watches of the supply. A cluster has up to 64 nodes, each with
+/// one, and another while it connects again.
+const WATCHES_MAX: usize = 128;
+/// The maximum length of a stranger's names in the log, in characters.
+const NAMES_MAX: usize = 300;
 const REFUSED: Kind = Kind::new(Level::WARN, "federation: refused calls");
 
 /// The peers allowed to call, and their endpoint. A reload replaces both.
@@ -28,6 +34,7 @@ pub struct PeerAuth {
     peers: Arc<ArcSwap<BTreeSet<PeerName>>>,
     endpoint: Arc<TlsEndpoint>,
     refusals: LogLimits,
+    watches: Mutex<BTreeMap<PeerName, Arc<Semaphore>>>,
 }
 
 impl PeerAuth {
@@ -41,7 +48,21 @@ impl PeerAuth {
             peers: Arc::new(ArcSwap::from_pointee(peers)),
             endpoint: TlsEndpoint::new(GrpcListener::Federation, tls, metrics),
             refusals: LogLimits::new(REFUSED, 1, LOG_PERIOD),
+            watches: Mutex::default(),
         }
+    }
+
+    /// Allows a peer to watch the supply once more. It ends when the permit is dropped.
+    pub(super) fn watch(&self, peer: &PeerName) -> Result<OwnedSemaphorePermit, Status> {
+        // The table is consistent even if a thread panicked while holding the lock.
+        let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
+        let watches = watches.entry(peer.clone());
+        let of_peer = Arc::clone(watches.or_insert_with(|| Arc::new(Semaphore::new(WATCHES_MAX))));
+        of_peer.try_acquire_owned().map_err(|_| {
+            Status::resource_exhausted(format!(
+                "a peer watches the supply {WATCHES_MAX} times at most"
+            ))
+        })
     }
 
     /// Replaces the peers and the TLS configuration. Open connections stay, and the new
@@ -66,7 +87,7 @@ impl PeerAuth {
     fn log_stranger(&self, names: &[String]) {
         if let Some(suppressed) = self.refusals.admit("", clock::now()) {
             let names = names.join(", ");
-            let names = scrub(&names);
+            let names: String = scrub(&names).chars().take(NAMES_MAX).collect();
             tracing::warn!(%names, suppressed, "federation: refused a broker that is not a peer");
         }
     }

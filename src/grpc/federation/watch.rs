@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, stream};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep_until;
 use tokio_stream::Stream;
 use tonic::Status;
@@ -22,17 +23,19 @@ const PAUSE: Duration = Duration::from_millis(200);
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// A stream of the supply that a borrower may use: at once and at each change, until
-/// `closing` is cancelled. A report is made when the borrower is ready for it, so none is
+/// `closing` is cancelled. It holds the `permit` for one. A report is made when the borrower is ready for it, so none is
 /// outdated.
 pub(super) fn supplies(
     broker: Arc<Broker>,
     borrower: PeerName,
+    permit: OwnedSemaphorePermit,
     closing: Closing,
 ) -> impl Stream<Item = Result<v1::Supply, Status>> + Send {
     let watch = Watch {
         broker,
         borrower,
         told: None,
+        _permit: permit,
     };
     let supplies = stream::unfold(watch, |mut watch| async {
         let supply = watch.next().await;
@@ -45,6 +48,8 @@ struct Watch {
     broker: Arc<Broker>,
     borrower: PeerName,
     told: Option<Told>,
+    /// One of those that the borrower has.
+    _permit: OwnedSemaphorePermit,
 }
 
 /// The last report that the borrower received.
