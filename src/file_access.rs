@@ -6,9 +6,11 @@ pub mod regular;
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 /// The mode bits that let other users of this machine read a file, or enter a directory.
@@ -17,6 +19,8 @@ const OTHERS_ENTER: u32 = 0o001;
 
 /// The length of the shortest secret.
 const SECRET_MIN: usize = 16;
+/// The length of the longest part of a path that is shown though there may be a secret in it.
+const PART_MAX: usize = 40;
 
 /// Succeeds if an existing file can be read.
 pub fn can_read(path: &Path) -> io::Result<()> {
@@ -32,8 +36,18 @@ pub fn can_append(path: &Path) -> io::Result<()> {
             regular::open(OpenOptions::new().append(true), path).map(drop)
         }
         Ok(_) => can(path, Access::WRITE_OK),
-        Err(error) if error.kind() == ErrorKind::NotFound => can_make_files_in(directory(path)),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            can_make_files_in(directory(&missing_target(path)))
+        }
         Err(error) => Err(error),
+    }
+}
+
+/// The path under which a file is to be made that is not there: of a link, that of its target.
+pub fn missing_target(path: &Path) -> PathBuf {
+    match fs::read_link(path) {
+        Ok(target) => directory(path).join(target),
+        Err(_) => path.to_owned(),
     }
 }
 
@@ -108,8 +122,12 @@ pub fn shown(setting: &str, path: &Path) -> String {
     const SECRETS: [&str; 3] = ["credentials", "key", "token"];
     let text = path.display().to_string();
     let is_of_secret = SECRETS.iter().any(|secret| setting.contains(secret));
-    let looks_like_path = text.starts_with('/') || text.contains('.') || text.len() < SECRET_MIN;
-    if is_of_secret && !looks_like_path && !path.exists() {
+    // A key in base64 may begin with a slash, and a token may have dots.
+    let has_short_parts = text.split('/').all(|part| part.len() <= PART_MAX);
+    let is_key = text.ends_with('=') && STANDARD.decode(&text).is_ok();
+    let looks_like_path =
+        (text.starts_with('/') || text.contains('.')) && has_short_parts && !is_key;
+    if is_of_secret && !looks_like_path && text.len() >= SECRET_MIN && !path.exists() {
         "(not shown, as it may be the secret itself)".to_owned()
     } else {
         text
@@ -141,7 +159,22 @@ mod tests {
                 "+b/defghijklmnop0123456789abcdefghijklmnopq=",
                 false,
             ),
+            (
+                "cluster.key_file",
+                "/b/defghijklmnop0123456789abcdefghijklmnopq=",
+                false,
+            ),
+            (
+                "--token-file",
+                "abcdefghijklmnop.abcdefghijklmnopqrstuvwxyz0123456789abcdefg.hijk",
+                false,
+            ),
             ("--token-file", secret, false),
+            (
+                "--token-file",
+                "/etc/snowflake-broker/tokens/operators.txt",
+                true,
+            ),
             ("broker.bridge_list_path", secret, true),
             ("cluster.key_file", "/abcdefghijklmnop", true),
             ("cluster.key_file", "keys/abcdefghijkl.txt", true),

@@ -149,21 +149,21 @@ impl LogControl {
 
 /// Logs panics of all threads from now on, instead of printing them unscrubbed. Without
 /// `with_message`, only the location is logged. What strangers can make panic they can make
-/// panic often, so 10 a minute are logged.
+/// panic often, so 10 a minute are logged of each place.
 pub fn log_panics(with_message: bool, now: fn() -> Instant) {
-    let limit = LogLimit::new(
+    let limits = LogLimits::new(
         Kind::new(Level::ERROR, "panics"),
         10,
         Duration::from_mins(1),
     );
     panic::set_hook(Box::new(move |panic| {
-        let Some(suppressed) = limit.admit(now()) else {
-            return;
-        };
         let place = panic
             .location()
             .map(Location::to_string)
             .unwrap_or_default();
+        let Some(suppressed) = limits.admit(&place, now()) else {
+            return;
+        };
         let message = panic.payload_as_str().filter(|_| with_message);
         tracing::error!(
             suppressed,

@@ -1,16 +1,29 @@
 //! The changes by the administration of any node of a cluster, put in force here.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::broker::Broker;
+use tracing::Level;
+
+use crate::broker::{Broker, clock};
 use crate::cluster::Cluster;
 use crate::cluster::shared::{PRIVATE_POOL, SharedChange};
 use crate::grpc::admin::operations::Operations;
 use crate::grpc::admin::shared;
+use crate::telemetry::{Kind, LogLimits};
 
 use super::admin::Administration;
 use super::reload::Reloads;
 use super::supervisor::Supervisor;
+
+/// The maximum number of changes of a node that are refused in the log in a period.
+const LOGGED_MAX: u32 = 10;
+const LOG_PERIOD: Duration = Duration::from_mins(1);
+static REFUSED: LogLimits = LogLimits::new(
+    Kind::new(Level::WARN, "cluster: changes that this node cannot have"),
+    LOGGED_MAX,
+    LOG_PERIOD,
+);
 
 /// Begins to put in force what the administration of any node changes, if there is a cluster.
 pub(super) fn start(
@@ -76,11 +89,17 @@ async fn apply_pool(administration: &Administration, pool: &str, change: &Shared
         Ok(true) => {
             tracing::info!(%node, pool, "cluster: the administration of a node has removed a private pool");
         }
-        Err(refused) => tracing::warn!(
-            %node,
-            pool,
-            "cluster: cannot have a private pool as the administration of a node has it: {refused}"
-        ),
+        Err(refused) => {
+            if let Some(suppressed) = REFUSED.admit(node, clock::now()) {
+                tracing::warn!(
+                    %node,
+                    pool,
+                    suppressed,
+                    "cluster: cannot have a private pool as the administration of a node has it: \
+                     {refused}"
+                );
+            }
+        }
     }
 }
 
@@ -96,10 +115,15 @@ async fn apply(
         Ok(()) if is_ours => {}
         Ok(()) => tracing::info!(%node, "cluster: {name} set by the administration of a node"),
         // The values may have addresses in them.
-        Err(status) => tracing::warn!(
-            %node,
-            "cluster: cannot have the {name} that the administration of a node has set: {}",
-            status.code().description()
-        ),
+        Err(status) => {
+            if let Some(suppressed) = REFUSED.admit(node, clock::now()) {
+                tracing::warn!(
+                    %node,
+                    suppressed,
+                    "cluster: cannot have the {name} that the administration of a node has set: {}",
+                    status.code().description()
+                );
+            }
+        }
     }
 }

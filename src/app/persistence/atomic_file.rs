@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use crate::file_access::{directory, regular};
+use crate::file_access::{directory, missing_target, regular};
 
 /// The number of bytes read from the end of a file: months of the metrics log.
 const TAIL: u64 = 2 * 1024 * 1024;
@@ -125,11 +125,13 @@ pub(in crate::app) fn replace(path: &Path, content: &str, mode: u32) -> io::Resu
     replaced.and_then(|()| sync_directory(path))
 }
 
-/// The same for a file of the operator's, which may be a link: its target is replaced.
+/// The same for a file of the operator's, which may be a link: its target is replaced, or made.
 pub(in crate::app) fn replace_target(path: &Path, content: &str, mode: u32) -> io::Result<()> {
     match fs::canonicalize(path) {
         Ok(target) => replace(&target, content, mode),
-        Err(error) if error.kind() == ErrorKind::NotFound => replace(path, content, mode),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            replace(&missing_target(path), content, mode)
+        }
         Err(error) => Err(error),
     }
 }
@@ -197,10 +199,10 @@ mod tests {
     fn a_link_stays_and_its_target_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let (target, link) = (folder.path().join("target"), folder.path().join("link"));
-        replace_target(&target, "one", PRIVATE).unwrap();
         symlink("target", &link).unwrap();
+        replace_target(&link, "one", PRIVATE).unwrap();
         replace_target(&link, "two", PRIVATE).unwrap();
-        assert!(link.is_symlink());
+        assert!(link.is_symlink() && !target.is_symlink());
         assert_eq!(fs::read(&target).unwrap(), b"two");
     }
 
