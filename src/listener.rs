@@ -18,6 +18,7 @@ mod overdue;
 mod parking;
 mod proxy_protocol;
 mod rules;
+mod self_woken;
 mod server;
 mod serving;
 mod settings;

@@ -4,6 +4,7 @@
 
 use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
+use std::sync::LazyLock;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
@@ -15,6 +16,11 @@ use super::observer::DropCause;
 /// The time after which a connection that waits for a response is parked. Most responses
 /// that take longer than this take seconds.
 const PARK_AFTER: Duration = Duration::from_millis(100);
+/// The time between two moments at which connections are parked. Each wake-up of a thread costs
+/// as much as parking, so on a quiet broker several connections share one.
+const PARKING_STEP: Duration = Duration::from_millis(25);
+/// The first of these moments.
+static FIRST_PARKING: LazyLock<Instant> = LazyLock::new(|| sleep(Duration::ZERO).deadline());
 
 /// The maximum time in each phase.
 #[derive(Clone, Copy, Debug)]
@@ -68,14 +74,20 @@ impl Overdue {
     }
 
     fn due_of(&self, phase: Phase) -> Option<(Instant, DueAction)> {
-        let (limit, due) = match phase {
-            Phase::Head => (self.limits.head, DueAction::Drop(DropCause::HeadTimeout)),
-            Phase::Idle => (self.limits.idle, DueAction::Drop(DropCause::IdleTimeout)),
-            Phase::Waiting => (PARK_AFTER, DueAction::Park),
-            Phase::Busy(_) => return None,
-        };
-        // The timer is never polled; it provides tokio's time.
-        Some((sleep(limit).deadline(), due))
+        // The timers are never polled; they provide tokio's time.
+        let after = |limit| sleep(limit).deadline();
+        match phase {
+            Phase::Head => Some((
+                after(self.limits.head),
+                DueAction::Drop(DropCause::HeadTimeout),
+            )),
+            Phase::Idle => Some((
+                after(self.limits.idle),
+                DueAction::Drop(DropCause::IdleTimeout),
+            )),
+            Phase::Waiting => Some((next_parking(after(PARK_AFTER)), DueAction::Park)),
+            Phase::Busy(_) => None,
+        }
     }
 
     /// Waits for the next due action and returns it.
@@ -132,6 +144,14 @@ impl Overdue {
         let stalled = self.activity.take_stalled(self.timer.deadline());
         stalled.is_none_or(|stream| stream.end())
     }
+}
+
+/// The next moment at which connections are parked.
+fn next_parking(at: Instant) -> Instant {
+    let since = at.saturating_duration_since(*FIRST_PARKING);
+    let over = since.as_nanos() % PARKING_STEP.as_nanos();
+    let over = u64::try_from(over).map_or(Duration::ZERO, Duration::from_nanos);
+    at + PARKING_STEP.saturating_sub(over)
 }
 
 fn earlier(

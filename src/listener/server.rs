@@ -23,6 +23,7 @@ use super::handshake::{ChooseTls, SwappableTls};
 use super::identity::{PeerIdentity, RemoteAddress};
 use super::observer::{DropCause, Observer, OpenConnection};
 use super::rules::{ConnectionRules, KeepAlive};
+use super::self_woken::polled_again;
 use super::settings::Settings;
 use super::slots::{Admission, CallerSlot, CallerSlots, SlotHolder};
 use super::socket::{Accepted, ListenSocket};
@@ -225,8 +226,8 @@ impl<S: Serve> Server<S> {
             Accepted::Unix(stream) => {
                 let stream = UnixConnection::new(stream);
                 let identity = stream.identity();
-                self.connections
-                    .spawn(server.serve_stream(stream, identity));
+                let serving = server.serve_stream(stream, identity);
+                self.connections.spawn(polled_again(Box::pin(serving)));
                 return;
             }
         };
@@ -237,7 +238,7 @@ impl<S: Serve> Server<S> {
         };
         let Some(http2_only) = &self.http2_only else {
             let serving = server.serve(stream, peer, rules, place, None);
-            self.connections.spawn(serving);
+            self.connections.spawn(polled_again(Box::pin(serving)));
             return;
         };
         let Admission { slot, limit } = http2_only.slots.admit(peer.0.ip());
@@ -246,7 +247,7 @@ impl<S: Serve> Server<S> {
         }
         if let Some(slot) = slot {
             let serving = server.serve_in_slot(stream, peer, rules, place, slot);
-            self.connections.spawn(serving);
+            self.connections.spawn(polled_again(Box::pin(serving)));
         }
     }
 
