@@ -7,12 +7,18 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::sockopt;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket, lookup_host};
 
 use super::buffers;
 
 /// The maximum number of connections that the kernel queues for accepting.
 const BACKLOG: u32 = 4096;
+
+/// The maximum length of a segment: that of networks with jumbo frames. Over the loopback
+/// interface one would be as long as our whole receive buffer. Then Linux waits for room that there
+/// never is, and sends a piece each 0.2 s: docs/performance.md.
+const SEGMENT_MAX: u32 = 8_960;
 
 /// The time for which the kernel tries to reach a vanished peer.
 const USER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -94,6 +100,7 @@ fn is_absent(error: &io::Error) -> bool {
 /// inherit the listener's options.
 pub(super) fn bound_connections(listener: &TcpListener) -> io::Result<()> {
     buffers::USUAL.set(listener)?;
+    SockRef::from(listener).set_tcp_mss(SEGMENT_MAX)?;
     let milliseconds = u32::try_from(USER_TIMEOUT.as_millis()).unwrap_or(u32::MAX);
     sockopt::set_tcp_user_timeout(listener, milliseconds)?;
     sockopt::set_tcp_nodelay(listener, true)?;
@@ -128,6 +135,8 @@ fn bound(addr: SocketAddr) -> io::Result<TcpSocket> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpStream;
+
     use super::*;
 
     const PORT: u16 = 443;
@@ -155,6 +164,23 @@ mod tests {
             let error = everywhere(Some(problem)).unwrap_err();
             assert_eq!(Errno::from_io_error(&error), Some(problem));
         }
+    }
+
+    /// Busy connections over the loopback interface stood still: see [`SEGMENT_MAX`].
+    #[tokio::test]
+    async fn several_segments_fit_into_the_buffers_of_a_connection() {
+        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let listener = bound(any_port).unwrap().listen(1).unwrap();
+        bound_connections(&listener).unwrap();
+        let connect = TcpStream::connect(listener.local_addr().unwrap());
+        let (client, server) = tokio::join!(connect, listener.accept());
+        let (client, (server, _)) = (client.unwrap(), server.unwrap());
+        for stream in [&client, &server] {
+            let segment = SockRef::from(stream).tcp_mss().unwrap();
+            assert!((1..=SEGMENT_MAX).contains(&segment), "{segment}");
+        }
+        let buffer = SockRef::from(&server).recv_buffer_size().unwrap();
+        assert!(buffer >= 4 * SEGMENT_MAX as usize, "{buffer}");
     }
 
     #[test]
