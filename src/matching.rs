@@ -113,6 +113,7 @@ mod shares;
 mod snapshot;
 mod source_networks;
 mod sources;
+mod stand_ins;
 mod standing;
 mod supply;
 mod turn_order;
@@ -273,6 +274,7 @@ impl Matcher {
             offered_to: Vec::new(),
             tried: Vec::new(),
             hand_offs: origin.earlier_hand_offs(),
+            declines: 0,
             last_hand_off: now,
             is_held_back: false,
             peers: PeerAttempts::none_yet(supply),

@@ -63,7 +63,11 @@ impl Broker {
             let source = state.source_of(now, caller.origin, factor);
             // By the NAT that it reports, whatever it counts as.
             let traits = state.traits_of(now, &directory.policy, poll, source, whereabouts);
-            if source.is_some_and(|source| state.learning.counts_as_strict(now, source.id)) {
+            let class = NatClass::of(poll.nat);
+            if source.is_some_and(|source| {
+                state.learning.counts_as_strict(now, source.id)
+                    && state.matcher.have_others(now, class, source.id)
+            }) {
                 poll.nat = NatType::Strict;
             }
             let arrival = ArrivedPoll {

@@ -86,10 +86,15 @@ impl Matcher {
         AnswerOutcome::Delivered
     }
 
-    /// Gives the client of a proxy that cannot answer to another at once.
+    /// Gives the client of a proxy that cannot answer to another at once. That is not an attempt,
+    /// but some offers are such that no proxy can answer them: so it happens as often as there
+    /// are attempts, and then the client has none any more.
     fn decline(&mut self, now: Instant, poll: PollKey, offered: Offered) -> AnswerOutcome {
         self.close_poll(now, poll, AnswerOutcome::Repeated);
         self.offer_ended(poll, OfferEnd::Unanswered);
+        if let Some(client) = self.sessions.client_mut(offered.client) {
+            client.declines += 1;
+        }
         self.retry(now, offered.client, poll);
         AnswerOutcome::Declined
     }

@@ -59,8 +59,14 @@ impl Matcher {
     fn may_have_another(&self, now: Instant, key: ClientKey) -> bool {
         self.sessions.client(key).is_some_and(|client| {
             client.attempts() < self.settings.max_attempts
+                && !self.is_unanswerable(client)
                 && later(now, self.settings.min_answer_time) <= client.deadline
         })
+    }
+
+    /// Returns true if as many proxies as a client may have could not answer its offer.
+    fn is_unanswerable(&self, client: &Client) -> bool {
+        client.declines >= self.settings.max_attempts.max(1)
     }
 
     /// Takes the best idle poll out of a pool in which more than `spare` sources can serve.
@@ -229,7 +235,7 @@ impl Matcher {
         if client.is_offered() {
             return self.offer_again(now, key, may_ask);
         }
-        let is_another = client.peers.was_offered();
+        let is_another = client.peers.was_offered() || self.is_unanswerable(client);
         self.leave_queues(key);
         self.sessions.unmatch(key);
         if self.stage == ServiceStage::Draining {

@@ -106,6 +106,8 @@ pub(super) struct Client {
     pub(super) tried: Vec<u64>,
     /// The number of proxies here that were handed the offer.
     pub(super) hand_offs: usize,
+    /// The number of proxies here that could not answer it.
+    pub(super) declines: usize,
     /// The time of the last hand-off here, or of the arrival.
     pub(super) last_hand_off: Instant,
     /// True while it waits for nothing but the end of the time of honest proxies.

@@ -51,9 +51,13 @@ impl Matcher {
         source: KnownSource,
         nat: NatType,
     ) -> Option<OverShare> {
-        let pool = NatClass::of(nat);
-        let may_rest = self.pools.able_in(pool) > 0 || self.sources.is_served(now, pool);
+        let may_rest = self.have_others(now, NatClass::of(nat), source.id);
         self.sources.limit(source.key, may_rest)
+    }
+
+    /// Returns true if others could stand in for a source that the clients of a pool do not get.
+    pub fn have_others(&self, now: Instant, pool: NatClass, source: u64) -> bool {
+        self.pools.able_in(pool) > 0 || self.sources.is_served(now, pool, source)
     }
 
     /// Replaces the rules of the policy. They hold from the next match on; clients that wait

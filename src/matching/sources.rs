@@ -11,6 +11,7 @@ use super::busy::BusySources;
 use super::outputs::OverShare;
 use super::requests::{MatchTally, Source};
 use super::source_networks::SourceNetworks;
+use super::stand_ins::StandIns;
 use super::standing::{
     KnownSource, NetworkKey, SourceKey, SourceNetwork, SourcePolls, Standing, Turns,
 };
@@ -50,8 +51,7 @@ pub(super) struct SourceTable {
     last_minute: VecDeque<(Instant, SourceKey)>,
     /// The sources of the recent clients of each pool, as far as they are known.
     recent: [VecDeque<Option<SourceKey>>; NatClass::ALL.len()],
-    /// The end of the minute after the last client of a source that does not rest, by pool.
-    served_until: [Option<Instant>; NatClass::ALL.len()],
+    stand_ins: StandIns,
     /// The sources with parked polls that get no client.
     waiting: usize,
     busy: BusySources,
@@ -66,7 +66,7 @@ impl SourceTable {
             networks: SourceNetworks::default(),
             last_minute: VecDeque::new(),
             recent: Default::default(),
-            served_until: [None; NatClass::ALL.len()],
+            stand_ins: StandIns::default(),
             waiting: 0,
             busy: BusySources::default(),
         }
@@ -200,10 +200,10 @@ impl SourceTable {
         limit.or_else(|| self.is_network_full(standing).then_some(OverShare::Network))
     }
 
-    /// Returns true if sources that do not rest serve the pool: one of them had a client in the
-    /// last minute. Where clients take each poll as it comes, no other is ever parked.
-    pub(super) fn is_served(&self, now: Instant, pool: NatClass) -> bool {
-        self.served_until[pool as usize].is_some_and(|until| now < until)
+    /// Returns true if other sources that do not rest serve the pool: one of them had a client in
+    /// the last minute. Where clients take each poll as it comes, no other is ever parked.
+    pub(super) fn is_served(&self, now: Instant, pool: NatClass, besides: u64) -> bool {
+        self.stand_ins.has_another(now, pool, besides)
     }
 
     /// Returns true if no further poll of the source is parked.
@@ -248,7 +248,8 @@ impl SourceTable {
         self.recent[pool as usize].push_back(source);
         let standing = source.and_then(|key| self.standings.get(key));
         if !standing.is_some_and(|standing| standing.record.rests) {
-            self.served_until[pool as usize] = Some(now + MINUTE);
+            let id = standing.map(|standing| standing.id);
+            self.stand_ins.note(now, pool, id);
         }
         let Some(key) = source else {
             return TurnChanges::new();

@@ -321,6 +321,21 @@ fn who_cannot_answer_passes_the_client_on_at_once() {
     assert_eq!(scene.decline("nobody"), AnswerOutcome::Unknown);
 }
 
+/// Some offers are such that no proxy can answer them: they would go through all.
+#[test]
+fn as_many_decline_a_client_as_it_has_attempts() {
+    let mut scene = scene();
+    for (name, source) in [("a", 10), ("b", 20), ("c", 30)] {
+        scene.source(source).poll(name, "open");
+    }
+    scene.client("1", "strict").says(&["a: offer of 1"]);
+    assert_eq!(scene.decline("a"), AnswerOutcome::Declined);
+    scene.says(&["b: offer of 1"]);
+    assert_eq!(scene.decline("b"), AnswerOutcome::Declined);
+    scene.says(&["1: denied, NoProxy"]);
+    scene.client("2", "strict").says(&["c: offer of 2"]);
+}
+
 /// Else whoever has a network would always be among those who are served as they come.
 #[test]
 fn a_network_that_had_its_share_comes_after_all_others() {

@@ -116,6 +116,7 @@ struct Client {
     arrival: u64,
     /// Hand-offs to proxies here, their polls in order, the sources of those, and the time of the last attempt.
     hand_offs: usize,
+    declines: usize,
     offered_to: Vec<usize>,
     tried: Vec<u8>,
     last_hand_off: Time,
@@ -152,8 +153,8 @@ pub(crate) struct Reference {
     network_turns: BTreeMap<u64, u64>,
     /// The sources of the recent clients of each pool.
     served: [Vec<Option<u8>>; 3],
-    /// When the minute after each match of a source that does not rest is over, and its pool.
-    fit: Vec<(Time, usize)>,
+    /// When the minute after each match of a source that does not rest is over, its pool, and the source.
+    fit: Vec<(Time, usize, Option<u8>)>,
     /// When each match of the last minute is over, and its source.
     recent: Vec<(Time, u8)>,
     /// The sources at a limit, and those that no longer are.
@@ -292,6 +293,7 @@ impl Reference {
             deadline,
             arrival,
             hand_offs,
+            declines: 0,
             offered_to: Vec::new(),
             tried: Vec::new(),
             last_hand_off: now,
@@ -350,6 +352,7 @@ impl Reference {
                 self.close(poll, AnswerOutcome::Repeated, now);
                 let Some(answer) = answer else {
                     self.offer_ended(poll, OfferEnd::Unanswered);
+                    self.clients[client].declines += 1;
                     self.hand_off_failed(now, client);
                     return self.outcome(now, poll, AnswerOutcome::Declined);
                 };

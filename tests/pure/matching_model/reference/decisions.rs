@@ -155,7 +155,12 @@ impl Reference {
     pub(super) fn may_have_another(&self, now: Time, index: usize) -> bool {
         let client = &self.clients[index];
         self.attempts(index) < self.settings.max_attempts
+            && !self.is_unanswerable(index)
             && now + self.settings.min_answer_time <= client.deadline
+    }
+
+    fn is_unanswerable(&self, client: usize) -> bool {
+        self.clients[client].declines >= self.settings.max_attempts.max(1)
     }
 
     /// The latest times for a peer's answer and for asking a peer.
@@ -235,7 +240,9 @@ impl Reference {
             self.second_chance(now, client, may_ask);
         } else if self.draining {
             self.deny(client, Denied::Draining);
-        } else if self.clients[client].was_offered && !self.may_have_another(now, client) {
+        } else if self.is_unanswerable(client)
+            || (self.clients[client].was_offered && !self.may_have_another(now, client))
+        {
             self.deny(client, Denied::NoProxy);
         } else {
             self.clients[client].state = ClientState::Gone;

@@ -86,7 +86,8 @@ impl Reference {
         self.forget_served();
         let source = self.polls[poll].source;
         if !source.is_some_and(|source| self.record(source).rests) {
-            self.fit.push((now + MINUTE, pool_of(self.polls[poll].nat)));
+            let served = pool_of(self.polls[poll].nat);
+            self.fit.push((now + MINUTE, served, source));
         }
         if let Some(source) = source {
             self.turns.insert(source, turn);
@@ -122,7 +123,7 @@ impl Reference {
 
     /// The limit because of which a new poll gets no client.
     pub(super) fn refusal(&self, now: Time, number: u8, nat: NatType) -> Option<OverShare> {
-        if self.record(number).rests && self.is_replaceable(now, nat) {
+        if self.record(number).rests && self.is_replaceable(now, number, nat) {
             return Some(OverShare::Resting);
         }
         let network = source(number).network;
@@ -136,14 +137,14 @@ impl Reference {
     }
 
     /// Returns true if another could serve the clients of a resting source.
-    fn is_replaceable(&self, now: Time, nat: NatType) -> bool {
+    fn is_replaceable(&self, now: Time, number: u8, nat: NatType) -> bool {
         let pool = pool_of(nat);
         let is_parked = self.able(|&poll| pool_of(self.polls[poll].nat) == pool) > 0;
         is_parked
             || self
                 .fit
                 .iter()
-                .any(|&(until, of)| of == pool && now < until)
+                .any(|&(until, of, by)| of == pool && now < until && by != Some(number))
     }
 
     pub(super) fn is_parking_full(&self, number: u8) -> bool {
