@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use rustls::client::verify_server_name;
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::sign::CertifiedKey;
 use rustls::{InconsistentKeys, server::ParsedCertificate};
 use x509_parser::parse_x509_certificate;
@@ -132,6 +133,19 @@ impl Certificate {
     pub fn flaws(&self, now: SystemTime) -> Vec<Flaw> {
         let of_time = self.validity.flaw(now);
         of_time.into_iter().chain(self.flaws.clone()).collect()
+    }
+
+    /// The first of these host names that the certificate is not for.
+    pub fn lacks<'a>(&self, names: &'a [String]) -> Option<&'a str> {
+        let own = self.key.end_entity_cert().ok();
+        let parsed = own.and_then(|own| ParsedCertificate::try_from(own).ok());
+        let is_for = |name: &str| {
+            let name = ServerName::try_from(name).ok();
+            let both = parsed.as_ref().zip(name.as_ref());
+            both.is_some_and(|(parsed, name)| verify_server_name(parsed, name).is_ok())
+        };
+        let mut names = names.iter().map(String::as_str);
+        names.find(|name| !is_for(name))
     }
 
     pub(super) fn into_key(self) -> Arc<CertifiedKey> {

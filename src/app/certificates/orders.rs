@@ -14,14 +14,15 @@ use crate::app::entropy;
 use crate::app::files::read_file;
 use crate::app::listen::cannot_listen;
 use crate::broker::clock;
-use crate::causes::with_causes;
+use crate::causes::{short_line, with_causes};
 use crate::config::WITHOUT_HTTP_01;
 use crate::listener;
 use crate::metrics::Metrics;
 use crate::metrics::labels::OrderOutcome;
 use crate::telemetry::SETTINGS;
 use crate::tls::acme::{
-    Authority, CertificateOrder, Challenges, OrderError, Proof, RETRIES, Settings, renewal_time,
+    Authority, CertificateOrder, Challenges, Issued, OrderError, Proof, RETRIES, Settings,
+    renewal_time,
 };
 use crate::tls::{CertResolver, Certificate, Flaw};
 
@@ -30,6 +31,9 @@ const ORDER_TIMEOUT: Duration = Duration::from_mins(5);
 /// The interval at which the wall clock is checked, since it may be set; and the minimum
 /// time from one certificate to the next order, since the clock may be wrong.
 const LOOK_INTERVAL: Duration = Duration::from_hours(1);
+
+/// The maximum length of a chain, in PEM: clients take messages of at most 64 KiB, in DER.
+const CHAIN_MAX: usize = 64 * 1024;
 
 /// Orders from one certificate authority.
 pub(in crate::app) struct Orders {
@@ -175,7 +179,9 @@ impl Orders {
         progress.failures = progress.failures.saturating_add(1);
         let delay = RETRIES.delay(progress.failures, entropy::jitter());
         let again = timestamp(clock::wall_clock() + delay);
-        tracing::error!(again, "cannot get a certificate: {}", with_causes(&error));
+        // The authority may say anything.
+        let problem = short_line(&with_causes(&error));
+        tracing::error!(again, "cannot get a certificate: {problem}");
         sleep(delay).await;
     }
 
@@ -194,9 +200,27 @@ impl Orders {
         let issued = order
             .place(&self.authority, &self.challenges, &self.cache)
             .await?;
-        let certificate = Certificate::from_pem(issued.chain.as_bytes(), issued.key.as_bytes())?;
+        let certificate = self.usable(&issued)?;
         let saved = SavedCertificate::new(directory, hostnames, issued);
         Ok((certificate, saved))
+    }
+
+    /// The certificate, unless clients can do less with it than with the one that is served.
+    fn usable(&self, issued: &Issued) -> Result<Certificate, OrderError> {
+        if issued.chain.len() > CHAIN_MAX {
+            return Err(OrderError::LongChain(issued.chain.len()));
+        }
+        let certificate = Certificate::from_pem(issued.chain.as_bytes(), issued.key.as_bytes())?;
+        if let Some(name) = certificate.lacks(&self.settings.hostnames) {
+            return Err(OrderError::OtherNames(name.to_owned()));
+        }
+        let now = clock::wall_clock();
+        if let Some(&flaw) = certificate.flaws(now).first()
+            && self.store.has_better_than(certificate.validity(), now)
+        {
+            return Err(OrderError::Worse(flaw));
+        }
+        Ok(certificate)
     }
 
     /// Saves the certificate unless it is saved already. Failures are retried later.
@@ -263,5 +287,70 @@ pub(super) async fn proofs(
             tracing::warn!(target: SETTINGS, "{error}, so {WITHOUT_HTTP_01}");
             Ok((proofs, Vec::new()))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+    use crate::metrics::distinct_ips::WindowKey;
+
+    const NAME: &str = "broker.example";
+
+    fn metrics() -> Arc<Metrics> {
+        Arc::new(Metrics::new(UNIX_EPOCH, WindowKey::from([7; 16])))
+    }
+
+    /// A certificate for a name, valid from and until so many days from now.
+    fn issued(name: &str, [from, until]: [i64; 2]) -> Issued {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        let days = |days: i64| {
+            let away = Duration::from_hours(24 * days.unsigned_abs());
+            let now = clock::wall_clock();
+            if days < 0 { now - away } else { now + away }
+        };
+        params.not_before = days(from).into();
+        params.not_after = days(until).into();
+        Issued {
+            chain: params.self_signed(&key).unwrap().pem(),
+            key: key.serialize_pem(),
+        }
+    }
+
+    /// The authority may issue anything. It was served in place of a good certificate.
+    #[tokio::test]
+    async fn what_is_worse_than_the_served_certificate_is_not_served() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            hostnames: vec![NAME.to_owned()],
+            cert_cache: folder.path().join("cache"),
+            ..Settings::default()
+        };
+        let orders = Orders::open(&settings, metrics()).unwrap();
+        let expired = issued(NAME, [-9, -2]);
+        // It is better than none.
+        let first = orders.usable(&expired).unwrap();
+        orders.store.set(first);
+        let good = issued(NAME, [-1, 90]);
+        let good = orders.usable(&good).unwrap();
+        orders.store.set(good);
+        let refused = |issued: &Issued| orders.usable(issued).unwrap_err().to_string();
+        assert!(refused(&expired).starts_with("the certificate expired"));
+        let later = issued(NAME, [7, 90]);
+        assert!(refused(&later).starts_with("the certificate is not valid before"));
+        let others = issued("other.example", [-1, 90]);
+        assert_eq!(
+            refused(&others),
+            "the certificate is not for broker.example"
+        );
+        let mut long = issued(NAME, [-1, 90]);
+        long.chain = long.chain.repeat(200);
+        assert!(refused(&long).contains("which is more than clients take"));
+        assert!(orders.usable(&issued(NAME, [-1, 80])).is_ok());
     }
 }

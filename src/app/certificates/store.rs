@@ -1,16 +1,18 @@
 //! The served certificate, with its metrics and log texts.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use crate::metrics::Metrics;
 use crate::metrics::labels::OrderOutcome;
-use crate::tls::{CertResolver, Certificate};
+use crate::tls::{CertResolver, Certificate, Validity};
 
 /// Passes certificates to the handshakes and the metrics.
 pub(super) struct CertStore {
     resolver: Arc<CertResolver>,
     metrics: Arc<Metrics>,
+    /// The validity of the certificate that is served.
+    served: Mutex<Option<Validity>>,
 }
 
 impl CertStore {
@@ -18,6 +20,7 @@ impl CertStore {
         Self {
             resolver: Arc::new(resolver),
             metrics,
+            served: Mutex::new(None),
         }
     }
 
@@ -27,9 +30,21 @@ impl CertStore {
 
     /// Serves this certificate from now on.
     pub(super) fn set(&self, certificate: Certificate) {
-        let until = certificate.validity().until;
-        self.metrics.certificate_loaded(until);
+        let validity = certificate.validity();
+        self.metrics.certificate_loaded(validity.until);
+        *self.served() = Some(validity);
         self.resolver.set(certificate);
+    }
+
+    /// Returns true if clients can do more with the certificate that is served than with one of
+    /// this validity.
+    pub(super) fn has_better_than(&self, validity: Validity, now: SystemTime) -> bool {
+        let served = *self.served();
+        served.is_some_and(|served| served.is_better_than(validity, now))
+    }
+
+    fn served(&self) -> MutexGuard<'_, Option<Validity>> {
+        self.served.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts an order.

@@ -4,6 +4,7 @@ use rustls_acme::acme::{AcmeError, Auth, Identifier, Problem};
 
 use super::challenges::Proof;
 use crate::tls::certificate::InvalidCertificate;
+use crate::tls::flaws::Flaw;
 
 const BAD_NONCE: &str = "urn:ietf:params:acme:error:badNonce";
 
@@ -41,6 +42,15 @@ pub enum OrderError {
     /// The certificate cannot be parsed.
     #[error("the certificate cannot be read")]
     Unreadable,
+    /// The certificate is for other names.
+    #[error("the certificate is not for {0}")]
+    OtherNames(String),
+    /// The certificate is valid for less long than the one that is served.
+    #[error("the certificate {0}")]
+    Worse(Flaw),
+    /// The chain is longer than clients take.
+    #[error("the certificate's chain has {0} bytes, which is more than clients take")]
+    LongChain(usize),
     /// The certificate cannot be used.
     #[error("the certificate cannot be used")]
     Unusable(#[from] InvalidCertificate),
