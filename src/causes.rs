@@ -8,6 +8,9 @@ use std::time::{Duration, SystemTime};
 use rustls::CertificateError;
 use rustls::pki_types::UnixTime;
 
+/// The maximum length of what somebody else says, in characters.
+const PROBLEM_MAX: usize = 300;
+
 /// The error and all its causes, each said once.
 pub fn with_causes(error: &(dyn Error + 'static)) -> String {
     let causes = std::iter::successors(Some(error), |&error| error.source());
@@ -55,6 +58,25 @@ pub fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Err
         Some(error) => error.get_ref()?.downcast_ref(),
         None => error.downcast_ref(),
     }
+}
+
+/// The text with control characters escaped: text from elsewhere may contain terminal
+/// sequences.
+pub fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+    }
+    line
+}
+
+/// A problem of somebody else's in one short line.
+pub fn short_line(problem: &str) -> String {
+    one_line(&problem.chars().take(PROBLEM_MAX).collect::<String>())
 }
 
 /// None of a time that no calendar has.

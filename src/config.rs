@@ -15,7 +15,7 @@ mod schema;
 mod secrets;
 mod suggestion;
 
-pub use finding::{ConfigErrors, Finding, Origins, SettingSource, one_line};
+pub use finding::{ConfigErrors, Finding, Origins, SettingSource};
 pub use layers::Flag;
 pub use load::{Inputs, Loaded, glance, load};
 pub use rules::listeners::{ListeningPlace, WITHOUT_HTTP_01, listening_places};

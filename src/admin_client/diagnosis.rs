@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tonic::{Code, Status, TimeoutExpired};
 
+use crate::causes::one_line;
 use crate::causes::with_causes;
-use crate::config::one_line;
 
 use super::address::BrokerAddress;
 use super::failure::Failure;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::config::one_line;
+use crate::causes::one_line;
 use crate::proto::code_in_words;
 
 /// A failed call. Displayed as one line for each cause.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::secrets::{is_secret, may_be_secret, without_url_secrets};
+use crate::causes::one_line;
 
 /// The layer that a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,18 +173,4 @@ pub struct ConfigErrors(pub Vec<Finding>);
 fn lines(findings: &[Finding]) -> String {
     let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
     lines.join("\n")
-}
-
-/// The text with control characters escaped: text from elsewhere may contain terminal
-/// sequences.
-pub fn one_line(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() {
-            line.extend(c.escape_default());
-        } else {
-            line.push(c);
-        }
-    }
-    line
 }

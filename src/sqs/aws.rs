@@ -13,6 +13,7 @@ use aws_sdk_sqs::types::{
 use tokio::time::timeout;
 
 use crate::broker::clock;
+use crate::causes::short_line;
 use crate::metrics::labels::QueueCall;
 
 use super::{
@@ -261,7 +262,10 @@ fn is_word(text: &str) -> bool {
 fn credentials_error(error: &(dyn Error + 'static)) -> Option<String> {
     let error = sources(error).find(|error| error.is::<CredentialsError>())?;
     let texts: Vec<String> = sources(error).map(ToString::to_string).collect();
-    Some(texts.join(": "))
+    let text = texts.join(": ");
+    // A program that makes credentials may print them.
+    let before_output = text.split("Stderr").next().unwrap_or_default();
+    Some(short_line(before_output))
 }
 
 fn url(call: QueueCall, url: Option<String>) -> Result<String, CallError> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::config::one_line;
+use crate::causes::one_line;
 use crate::proto::admin::v1;
 
 use super::sentences::{DryRun, warnings};

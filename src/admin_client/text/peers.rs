@@ -2,7 +2,7 @@
 
 use super::figures::seconds;
 use super::table::TextTable;
-use crate::config::one_line;
+use crate::causes::one_line;
 use crate::proto::admin::v1;
 
 /// A row for each peer, followed by the problems of peers that have one.

@@ -1,7 +1,7 @@
 //! The text form of the policy and of its explanation.
 
 use crate::admin_client::policy_file::PolicyFile;
-use crate::config::one_line;
+use crate::causes::one_line;
 use crate::grpc::policy_message;
 use crate::policy::Settings;
 use crate::proto::admin::v1;

@@ -4,7 +4,7 @@ use crate::proto::admin::v1;
 
 use super::figures;
 use super::table::TextTable;
-use crate::config::one_line;
+use crate::causes::one_line;
 
 /// True if nothing was changed.
 #[derive(Clone, Copy, Debug)]

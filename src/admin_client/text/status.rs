@@ -5,7 +5,7 @@ use crate::proto::admin::v1::{BrokerStatus, LatencyQuantiles, Pool, RecentActivi
 
 use super::figures::{between, percent, pool, rate, seconds, span, time, written};
 use super::table::TextTable;
-use crate::config::one_line;
+use crate::causes::one_line;
 
 /// The pools, in the order in which they are shown.
 pub(super) const POOLS: [Pool; 3] = [Pool::Open, Pool::Moderate, Pool::Strict];

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::config::one_line;
+use crate::causes::one_line;
 
 /// Rows of cells. Displayed as lines, with each column as wide as its widest cell.
 #[derive(Debug, Default)]

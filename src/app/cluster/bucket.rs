@@ -17,12 +17,10 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use crate::backoff::Backoff;
-use crate::causes::with_causes;
+use crate::causes::{short_line, with_causes};
 use crate::cluster::shared::{Bucket, BucketEvent, NotWritten, Writing};
 
 use crate::app::entropy;
-
-use super::nats::short_line;
 
 /// The maximum time for a reply of NATS.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -14,8 +14,8 @@ use tokio::task::unconstrained;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::backoff::Backoff;
+use crate::causes::short_line;
 use crate::cluster::{Bus, BusEvent, BusMessage, NotSent, Settings, Subjects};
-use crate::config::one_line;
 
 use crate::app::entropy;
 
@@ -27,8 +27,6 @@ const INCOMING_MAX: usize = 4_096;
 const EVENTS_MAX: usize = 64;
 /// The interval of pings, of which two may fail.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
-/// The maximum length of a problem, in characters.
-const PROBLEM_MAX: usize = 200;
 /// The time limit of a connection to a server. One that hangs takes connections, and may be
 /// tried before the others, so it must not take much longer than noticing that it hangs.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -220,9 +218,4 @@ fn bus_event(event: &Event) -> Option<BusEvent> {
 fn problem(error: &str) -> BusEvent {
     let words = error.strip_prefix("nats: ").unwrap_or(error);
     BusEvent::Problem(short_line(words))
-}
-
-/// A problem in one short line.
-pub(super) fn short_line(problem: &str) -> String {
-    one_line(&problem.chars().take(PROBLEM_MAX).collect::<String>())
 }
