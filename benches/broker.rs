@@ -1,5 +1,6 @@
 //! Cost of a whole match in the broker without HTTP: a poll, a client and the answer,
-//! with their metrics and tasks, on one thread, among 1,000 and 100,000 parked polls.
+//! with their metrics and tasks, on one thread, among 1,000, 100,000 and a million parked
+//! polls.
 //!
 //! Target: a few microseconds, a small part of the 60 that a match with its three HTTP
 //! requests may cost. Run with `cargo bench --bench broker`.
@@ -42,7 +43,7 @@ const BEFORE_PROXIES: u32 = 0x0b00_0000;
 const BEFORE_CLIENTS: u32 = 0x5000_0000;
 /// Both are used again after this many.
 const ADDRESSES: u64 = 0x0100_0000;
-const CROWDS: [u64; 2] = [1_000, 100_000];
+const CROWDS: [u64; 3] = [1_000, 100_000, 1_000_000];
 
 /// The work of a broker besides matching.
 #[derive(Clone, Copy)]
@@ -84,6 +85,7 @@ impl Scene {
     fn new(work: Work) -> Self {
         let settings = Settings {
             proxy_timeout: Duration::from_hours(24),
+            max_parked_polls: 2_000_000,
             ..Settings::default()
         };
         let (told, tellings) = mpsc::unbounded_channel();
