@@ -167,7 +167,11 @@ impl ConnectionActivity {
         let mut state = self.state();
         if let Some(frames) = &mut state.frames {
             let (head, has_begun) = (frames.read(bytes), frames.has_begun());
+            let is_flooded = frames.is_flooded();
             state.head = head;
+            if is_flooded {
+                return Err(io::Error::other("more data than for all requests"));
+            }
             if has_begun && state.idles_once_begun && state.phase == Phase::Head {
                 self.enter(&mut state, Phase::Idle);
             }
@@ -216,6 +220,12 @@ impl ConnectionActivity {
     /// Returns true if no request is being answered.
     pub(super) fn is_idle(&self) -> bool {
         self.state().phase.is_idle()
+    }
+
+    /// Returns true if the connection was cut off because of data that is of no request.
+    pub(super) fn is_flooded(&self) -> bool {
+        let state = self.state();
+        state.frames.is_some_and(|frames| frames.is_flooded())
     }
 
     /// Returns true if the connection was cut off for lack of memory.

@@ -99,12 +99,16 @@ fn is_absent(error: &io::Error) -> bool {
 /// Limits the kernel's resources for each connection of a listener: accepted sockets
 /// inherit the listener's options.
 pub(super) fn bound_connections(listener: &TcpListener) -> io::Result<()> {
-    buffers::USUAL.set(listener)?;
-    SockRef::from(listener).set_tcp_mss(SEGMENT_MAX)?;
     let milliseconds = u32::try_from(USER_TIMEOUT.as_millis()).unwrap_or(u32::MAX);
-    sockopt::set_tcp_user_timeout(listener, milliseconds)?;
-    sockopt::set_tcp_nodelay(listener, true)?;
-    Ok(())
+    // All are tried: an inherited socket may not have each option.
+    [
+        buffers::USUAL.set(listener),
+        SockRef::from(listener).set_tcp_mss(SEGMENT_MAX),
+        sockopt::set_tcp_user_timeout(listener, milliseconds).map_err(Into::into),
+        sockopt::set_tcp_nodelay(listener, true).map_err(Into::into),
+    ]
+    .into_iter()
+    .collect()
 }
 
 fn no_port(port: &str) -> io::Error {

@@ -1,14 +1,20 @@
-//! Incomplete requests in the frames of an HTTP/2 connection (RFC 9113, section 4): the
-//! amount of received data that h2 keeps but that is not a request yet.
+//! The frames of an HTTP/2 connection (RFC 9113, section 4): the amount of received data that h2
+//! keeps but that is not a request yet, and whether there is data that nobody reads. Of streams
+//! that have been reset, h2 takes any amount, as fast as it comes.
 
 /// The size of a frame's header.
 const HEADER: usize = 9;
 /// The size of the client's preface.
 const PREFACE: usize = 24;
 
+const DATA: u8 = 0x0;
 const HEADERS: u8 = 0x1;
 const CONTINUATION: u8 = 0x9;
 const END_HEADERS: u8 = 0x4;
+
+/// The amount of data that a peer may send for each request: more than the largest message of
+/// gRPC (4 MiB).
+const DATA_PER_REQUEST: usize = 8 << 20;
 
 /// A parser for the frames of a connection, from its first byte.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +29,10 @@ pub(super) struct Frames {
     head: usize,
     /// True if the whole preface has been received.
     has_begun: bool,
+    /// The amount of data that may come until the next request.
+    room: usize,
+    /// True if more has come.
+    is_flooded: bool,
 }
 
 impl Frames {
@@ -36,6 +46,8 @@ impl Frames {
             left: PREFACE,
             head: 0,
             has_begun: false,
+            room: 0,
+            is_flooded: false,
         }
     }
 
@@ -56,6 +68,11 @@ impl Frames {
     /// Returns true once the preface has been received.
     pub(super) fn has_begun(&self) -> bool {
         self.has_begun
+    }
+
+    /// Returns true if there is more data than there can be for the requests so far.
+    pub(super) fn is_flooded(&self) -> bool {
+        self.is_flooded
     }
 
     fn read_header(&mut self, bytes: &[u8]) -> usize {
@@ -88,6 +105,12 @@ impl Frames {
             let goes_on = flags & END_HEADERS == 0;
             self.head = if goes_on { self.head + self.read } else { 0 };
         }
+        match kind {
+            HEADERS => self.room = self.room.saturating_add(DATA_PER_REQUEST),
+            DATA if self.read > self.room => self.is_flooded = true,
+            DATA => self.room -= self.read,
+            _ => {}
+        }
         self.has_begun = true;
         self.header_read = 0;
         self.read = 0;
@@ -99,8 +122,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    const DATA: u8 = 0;
 
     fn frame(kind: u8, flags: u8, length: usize) -> Vec<u8> {
         let size = u32::try_from(length).unwrap().to_be_bytes();
@@ -145,6 +166,24 @@ mod tests {
             assert_eq!(frames.read(&frame), kept);
         }
         assert_eq!(frames.read(&[0; 6_000]), 0);
+    }
+
+    #[test]
+    fn there_is_so_much_data_for_each_request_and_no_more() {
+        let mut frames = Frames::new();
+        frames.read(&[0; PREFACE]);
+        let piece = frame(DATA, 0, 16_384);
+        for _ in 0..2 {
+            frames.read(&frame(HEADERS, END_HEADERS, 10));
+        }
+        for _ in 0..2 * DATA_PER_REQUEST / 16_384 {
+            frames.read(&piece);
+            assert!(!frames.is_flooded());
+        }
+        frames.read(&frame(6, 0, 8));
+        assert!(!frames.is_flooded());
+        frames.read(&piece);
+        assert!(frames.is_flooded());
     }
 
     proptest! {

@@ -209,7 +209,7 @@ impl<'a, S: Serve> Session<'a, S> {
         let Err(error) = served else {
             return;
         };
-        if is_http2_abuse(&error) {
+        if is_http2_abuse(&error) || self.activity.is_flooded() {
             self.server.observer.dropped(DropCause::Http2Abuse);
         } else if self.activity.lacks_memory() {
             self.server.observer.dropped(DropCause::Memory);
