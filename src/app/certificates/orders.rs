@@ -326,9 +326,12 @@ mod tests {
     #[tokio::test]
     async fn what_is_worse_than_the_served_certificate_is_not_served() {
         let folder = tempfile::tempdir().unwrap();
+        let ca_file = folder.path().join("ca.pem");
+        std::fs::write(&ca_file, issued("authority.example", [-1, 90]).chain).unwrap();
         let settings = Settings {
             hostnames: vec![NAME.to_owned()],
             cert_cache: folder.path().join("cache"),
+            ca_file: Some(ca_file),
             ..Settings::default()
         };
         let orders = Orders::open(&settings, metrics()).unwrap();
