@@ -91,23 +91,18 @@ impl ClusterKeys {
 
     /// Opens a message that came on a subject.
     pub(super) fn open(&self, subject: &str, sealed: &[u8]) -> Result<Vec<u8>, NotOurs> {
-        let (head, body) = sealed.split_at_checked(HEAD).ok_or(NotOurs)?;
-        let (&version, nonce) = head.split_first().ok_or(NotOurs)?;
-        if version != VERSION {
-            return Err(NotOurs);
-        }
-        let opened = self.0.iter().find_map(|key| {
-            let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-            let mut message = body.to_vec();
-            let length = key
-                .seal
-                .open_in_place(nonce, Aad::from(subject), &mut message)
-                .ok()?
-                .len();
-            message.truncate(length);
-            Some(message)
-        });
+        let mut keys = self.0.iter();
+        let opened = keys.find_map(|key| key.open(subject, sealed));
         opened.ok_or(NotOurs)
+    }
+
+    /// Returns true if a message was sealed with another key than the first one: it is about to go
+    /// out of use, or not in use everywhere yet.
+    pub(super) fn will_not_open(&self, subject: &str, sealed: &[u8]) -> bool {
+        let [first, _, ..] = self.0.as_slice() else {
+            return false;
+        };
+        !sealed.is_empty() && first.open(subject, sealed).is_none()
     }
 
     /// The keys by which Sids are recognized. While keys are replaced, the digest of another
@@ -131,6 +126,22 @@ impl fmt::Debug for ClusterKeys {
 }
 
 impl ClusterKey {
+    fn open(&self, subject: &str, sealed: &[u8]) -> Option<Vec<u8>> {
+        let (head, body) = sealed.split_at_checked(HEAD)?;
+        let (&version, nonce) = head.split_first()?;
+        if version != VERSION {
+            return None;
+        }
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let mut message = body.to_vec();
+        let opened = self
+            .seal
+            .open_in_place(nonce, Aad::from(subject), &mut message);
+        let length = opened.ok()?.len();
+        message.truncate(length);
+        Some(message)
+    }
+
     /// Derives the keys of both purposes, so that neither tells anything of the other.
     fn derive(key: &[u8; KEY_LENGTH]) -> Option<Self> {
         let seal: [u8; 32] = derived(key, b"snowflake-broker cluster messages")?;

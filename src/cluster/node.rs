@@ -84,14 +84,16 @@ pub(super) struct ClusterState {
     pub(super) rng: Rng,
     last_id: u64,
     sequence: u64,
+    /// True if this node has said that nothing more comes from it.
+    has_left: bool,
     /// The last problem with the bus since it worked.
     pub(super) problem: Option<String>,
 }
 
 impl ClusterState {
-    /// A number that was never used before.
+    /// A number that was never used before, nor by an earlier process: its replies can be repeated.
     pub(super) fn next_id(&mut self) -> u64 {
-        self.last_id += 1;
+        self.last_id = self.last_id.wrapping_add(1);
         self.last_id
     }
 }
@@ -115,6 +117,7 @@ impl Cluster {
         metrics: Arc<Metrics>,
         seed: u64,
     ) -> Self {
+        let mut rng = Rng::with_seed(seed);
         Self {
             subjects: Subjects::new(cluster, &me.node),
             keys,
@@ -128,9 +131,10 @@ impl Cluster {
                 calls: HashMap::new(),
                 loans: NodeLoans::default(),
                 strays: Strays::default(),
-                rng: Rng::with_seed(seed),
-                last_id: 0,
+                last_id: rng.u64(..),
+                rng,
                 sequence: 0,
+                has_left: false,
                 problem: None,
             }),
             heard_of_supply: Notify::new(),
@@ -205,8 +209,10 @@ impl Cluster {
 
     fn say_supply(&self, broker: &Broker) -> Said {
         let supply = self.supply(broker);
-        let message = self.word(broker, &supply);
-        drop(self.send(self.subjects.supply(), Body::Supply(message)));
+        if !self.state().has_left {
+            let message = self.word(broker, &supply);
+            drop(self.send(self.subjects.supply(), Body::Supply(message)));
+        }
         Said {
             at: clock::now(),
             supply,
@@ -215,6 +221,9 @@ impl Cluster {
 
     /// Says to one node what there is, with a proof that this process says so.
     pub(super) fn prove(&self, broker: &Broker, node: &str, proof: v1::Proof) {
+        if self.state().has_left {
+            return;
+        }
         let message = v1::Supply {
             proof: Some(proof),
             ..self.word(broker, &self.supply(broker))
@@ -239,6 +248,7 @@ impl Cluster {
             ..v1::Supply::default()
         };
         drop(self.send(self.subjects.supply(), Body::Supply(leaving)));
+        self.state().has_left = true;
     }
 
     fn next_sequence(&self) -> u64 {

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::bus::Hub;
-use crate::node::three;
+use crate::node::{Node, three};
 use crate::support::in_process::{Stopwatch, answer_as};
 use crate::support::messages::{answer, offer};
 
@@ -119,6 +119,34 @@ async fn strangers_and_repeated_messages_change_nothing() {
     let dropped = "snowflake_broker_cluster_messages_dropped_total";
     assert!(b.count(dropped, &["reason=\"not_sealed\""]) > 0);
     assert!(b.count(dropped, &["reason=\"repeated\""]) > 0);
+}
+
+/// The numbers of offers began anew with each process, so that old answers fitted again.
+#[tokio::test(start_paused = true)]
+async fn answers_to_an_earlier_process_are_for_nobody() {
+    let hub = Hub::new(1);
+    let [a, b, _c] = three(&hub).await;
+    let _old = b.proxy("old");
+    a.sees_proxies("b", 1).await;
+    assert_eq!(a.client("c").await, Ok(answer("old")));
+    let to_a = |hub: &Hub| {
+        let sent = hub.sent().into_iter();
+        let to_a = sent.filter(|message| message.subject == "test.node.a");
+        to_a.collect::<Vec<_>>()
+    };
+    let recorded = to_a(&hub);
+    drop(a);
+    let a = Node::start(&hub, "a");
+    let silent = b.silent_proxy("silent");
+    a.sees_proxies("b", 1).await;
+    let client = a.begin_client("another");
+    silent.await.unwrap().unwrap();
+    for message in &recorded {
+        hub.inject(message);
+    }
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!(b.answer("silent").await, AnswerStatus::Success);
+    assert_eq!(client.await.unwrap(), Ok(answer("silent")));
 }
 
 /// Each costs all nodes a message, whether they come one after the other or at once.

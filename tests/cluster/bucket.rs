@@ -66,6 +66,23 @@ impl Vault {
         self.state().silence = probability;
     }
 
+    /// Removes all values, and tells nobody.
+    pub(crate) fn empty(&self) {
+        self.state().values.clear();
+    }
+
+    /// Puts an empty bucket in its place, which counts anew.
+    pub(crate) fn replace(&self) {
+        let mut state = self.state();
+        state.values.clear();
+        state.revision = 0;
+        let nodes: Vec<_> = state.watchers.keys().cloned().collect();
+        for node in nodes {
+            state.tell(&node, BucketEvent::Ended("a test replaced it".to_owned()));
+            state.tell_all(&node);
+        }
+    }
+
     /// Cuts a node off, which it notices.
     pub(crate) fn cut_off(&self, node: &str) {
         let mut state = self.state();

@@ -62,7 +62,15 @@ impl Node {
         let keys = ClusterKeys::parse(key).unwrap();
         let sid_keys = keys.sid_keys();
         let bus = Arc::new(bus);
-        let cluster = Cluster::new(me, CLUSTER, keys, reserve, bus, metrics.clone(), 7);
+        let cluster = Cluster::new(
+            me,
+            CLUSTER,
+            keys,
+            reserve,
+            bus,
+            metrics.clone(),
+            incarnation,
+        );
         let cluster = Arc::new(cluster);
         // No node here has more than a proxy or two.
         let matching = matching::Settings {

@@ -176,6 +176,19 @@ async fn repeated_words_of_an_earlier_process_push_nobody_out() {
     assert_eq!(a.client("c").await, Ok(answer("p")));
 }
 
+/// It would be a node again, and then be missed.
+#[tokio::test(start_paused = true)]
+async fn who_has_left_says_no_more() {
+    let hub = Hub::new(1);
+    let [a, b, _c] = three(&hub).await;
+    b.cluster.leave();
+    let _proxy = b.proxy("late");
+    for _ in 0..50 {
+        sleep(Duration::from_millis(100)).await;
+        assert!(a.status_of("b").is_none());
+    }
+}
+
 /// Whoever listens has all words of all nodes that there ever were.
 #[tokio::test(start_paused = true)]
 async fn repeated_words_bring_no_node_back_that_is_gone() {

@@ -327,6 +327,31 @@ async fn a_setting_outlasts_what_nobody_can_read_and_that_all_nodes_start_again(
     }
 }
 
+/// By whoever may write to it, or because its files are lost.
+#[tokio::test(start_paused = true)]
+async fn a_bucket_that_is_emptied_is_filled_again() {
+    for empty in [Vault::empty, Vault::replace] {
+        let (hub, vault) = (Hub::new(1), Vault::new(1));
+        let mut nodes = start_three(&hub, &vault);
+        nodes[0].node.cluster.share_change("supply", b"more".into());
+        pass(&mut nodes, WINDOW + Duration::from_secs(5)).await;
+        let before = nodes[0].log.len();
+        empty(&vault);
+        nodes[1].count();
+        pass(&mut nodes, Duration::from_secs(30)).await;
+        nodes[1].node.cluster.share_change("limits", b"few".into());
+        pass(&mut nodes, 2 * WINDOW).await;
+        assert_eq!(nodes[0].log.len(), before + 2);
+        assert_eq!(idle(&nodes[0].log), POLLS);
+        assert_eq!(nodes[0].log, nodes[2].log);
+        nodes.push(Keeper::start(&hub, &vault, "d", None));
+        pass(&mut nodes, Duration::from_secs(5)).await;
+        let changes = nodes[3].node.cluster.take_changes();
+        let names: Vec<_> = changes.iter().map(|change| change.name.as_str()).collect();
+        assert_eq!(names, ["limits", "supply"]);
+    }
+}
+
 /// Strangers cannot keep the administration from reaching the other nodes, nor hold up windows.
 #[tokio::test(start_paused = true)]
 async fn values_of_strangers_under_any_names_hold_nothing_up() {

@@ -1,8 +1,11 @@
 //! The changes of settings that the administration of a node makes, as the program hands them over
 //! and takes those of all.
 
+use std::time::Instant;
+
 use crate::cluster::node::Cluster;
 
+use super::bucket::NotWritten;
 use super::changes::SharedChange;
 
 impl Cluster {
@@ -36,5 +39,18 @@ impl Cluster {
     /// called, to be put in force.
     pub fn take_changes(&self) -> Vec<SharedChange> {
         self.shared.replica().changes.take_fresh()
+    }
+
+    /// Tells the operator that a change was not written.
+    pub(super) fn tell_unwritten(&self, now: Instant, error: &NotWritten) {
+        if let NotWritten::Refused(reason) = error
+            && let Some(suppressed) = self.changes.admit("changes", now)
+        {
+            tracing::warn!(
+                suppressed,
+                "cluster: what the administration has changed here does not reach the other nodes \
+                 yet: {reason}"
+            );
+        }
     }
 }

@@ -18,9 +18,9 @@ const NAMES_MAX: usize = 4_096;
 /// The shortest time between two writes of a setting over what cannot be read: nodes with
 /// different keys would otherwise write over each other all the time.
 const WRITE_AGAIN_AFTER: Duration = Duration::from_secs(10);
-/// The time for which nothing is tried after a change that was not written, so that it does not
-/// hold up everything else.
-const RETRY_AFTER: Duration = Duration::from_millis(500);
+/// The time for which a change that was not written is not tried again, so that it does not hold
+/// up everything else.
+pub(super) const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// The beginning of the names of private pools.
 pub const PRIVATE_POOL: &str = "pool.";
@@ -49,14 +49,17 @@ pub(super) struct ChangesView {
     displaced: BTreeMap<String, Option<Instant>>,
     /// Requests in force here since before, to be written unless all know otherwise.
     proposed: BTreeMap<String, Vec<u8>>,
-    /// The time before which nothing is tried.
-    not_before: Option<Instant>,
+    /// The names of those that were not written, and the time before which that is not tried
+    /// again.
+    resting: BTreeMap<String, Instant>,
 }
 
 /// The last value of a setting.
 #[derive(Debug, Default)]
 struct Seen {
     revision: u64,
+    /// True if a watch that begins anew has not told it yet.
+    is_untold: bool,
     setting: v1::SharedSetting,
     /// The last time at which this node has written it over what was none.
     written_again: Option<Instant>,
@@ -72,18 +75,21 @@ impl ChangesView {
         if !self.seen.contains_key(name) && self.seen.len() >= NAMES_MAX {
             return false;
         }
-        let last = self.seen.get_mut(name);
-        if let Some(last) = last.filter(|last| last.revision < revision)
-            && setting.version < last.setting.version
-        {
+        if let Some(last) = self.seen.get_mut(name) {
+            if !last.is_news(revision) {
+                return true;
+            }
             last.revision = revision;
-            self.displaced.insert(name.to_owned(), None);
-            return false;
+            if setting.version < last.setting.version {
+                self.displaced.insert(name.to_owned(), None);
+                return false;
+            }
+            if setting == last.setting {
+                self.displaced.remove(name);
+                return true;
+            }
         }
         let last = self.seen.get(name);
-        if last.is_some_and(|last| last.revision >= revision) {
-            return true;
-        }
         // A node that starts has nothing to return from, unless it has kept a private pool; and
         // a change of ours replaces it soon.
         let is_to_apply =
@@ -103,9 +109,17 @@ impl ChangesView {
     /// Notes that a setting cannot be read. What is in force stays so, and is written over it, or
     /// the next change is.
     pub(super) fn observe_unreadable(&mut self, key: &str, revision: u64) {
-        self.observe_none(key, revision, |seen| {
-            seen.written_again.map(|last| last + WRITE_AGAIN_AFTER)
-        });
+        self.observe_none(key, revision, Seen::due_again);
+    }
+
+    /// Notes that a key has sealed a setting that is about to go out of use. It is sealed again.
+    pub(super) fn observe_old_key(&mut self, key: &str) {
+        let name = key.strip_prefix("setting.").unwrap_or_default();
+        if let Some(seen) = self.seen.get(name)
+            && !self.displaced.contains_key(name)
+        {
+            self.displaced.insert(name.to_owned(), seen.due_again());
+        }
     }
 
     /// Notes that somebody has removed a setting, as no node does: an end is a setting, too. If
@@ -129,9 +143,12 @@ impl ChangesView {
             self.seen.entry(name.to_owned()).or_default();
         }
         let seen = self.seen.get_mut(name);
-        let Some(seen) = seen.filter(|seen| seen.revision < revision) else {
+        let Some(seen) = seen else {
             return;
         };
+        if !seen.is_news(revision) {
+            return;
+        }
         seen.revision = revision;
         if seen.setting.version > 0 && !self.displaced.contains_key(name) {
             self.displaced.insert(name.to_owned(), due(seen));
@@ -148,8 +165,24 @@ impl ChangesView {
         self.proposed.insert(name.to_owned(), request);
     }
 
-    /// Notes that all names are known: what was proposed under others is to be written.
+    /// Notes that the watch begins anew. The bucket may be another one.
+    pub(super) fn begin_watch(&mut self) {
+        for seen in self.seen.values_mut() {
+            seen.is_untold = true;
+        }
+    }
+
+    /// Notes that all names are known: what was proposed under others is to be written, and what
+    /// is not there any more is written again.
     pub(super) fn complete(&mut self) {
+        for (name, seen) in &mut self.seen {
+            if std::mem::take(&mut seen.is_untold) {
+                seen.revision = 0;
+                if seen.setting.version > 0 {
+                    self.displaced.insert(name.clone(), None);
+                }
+            }
+        }
         for (name, request) in std::mem::take(&mut self.proposed) {
             if !self.seen.contains_key(&name) {
                 self.outbox.entry(name).or_insert(request);
@@ -174,12 +207,11 @@ impl ChangesView {
         node: &str,
         now: Instant,
     ) -> Option<(String, u64, v1::SharedSetting)> {
-        if self.not_before.is_some_and(|time| now < time) {
-            return None;
-        }
-        let Some((name, request)) = self.outbox.iter().next() else {
+        let rests = |name: &String| self.resting.get(name).is_some_and(|until| now < *until);
+        let Some((name, request)) = self.outbox.iter().find(|(name, _)| !rests(name)) else {
+            let is_due = |due: &Option<Instant>| due.is_none_or(|due| due <= now);
             let mut displaced = self.displaced.iter();
-            let (name, _) = displaced.find(|(_, due)| due.is_none_or(|due| due <= now))?;
+            let (name, _) = displaced.find(|(name, due)| is_due(due) && !rests(name))?;
             let seen = self.seen.get(name)?;
             return Some((key(name), seen.revision, seen.setting.clone()));
         };
@@ -197,6 +229,7 @@ impl ChangesView {
     /// force over what was none.
     pub(super) fn has_written(&mut self, now: Instant, key: &str, request: &[u8]) {
         let name = key.strip_prefix("setting.").unwrap_or_default();
+        self.resting.remove(name);
         if self.outbox.get(name).is_some_and(|next| next == request) {
             self.outbox.remove(name);
         }
@@ -208,8 +241,9 @@ impl ChangesView {
     }
 
     /// Notes that a change was not written.
-    pub(super) fn has_failed(&mut self, now: Instant) {
-        self.not_before = Some(now + RETRY_AFTER);
+    pub(super) fn has_failed(&mut self, now: Instant, key: &str) {
+        let name = key.strip_prefix("setting.").unwrap_or_default();
+        self.resting.insert(name.to_owned(), now + RETRY_AFTER);
     }
 
     /// The changes that are to be put in force here.
@@ -224,6 +258,21 @@ impl ChangesView {
             })
         });
         changes.collect()
+    }
+}
+
+impl Seen {
+    /// Returns true if the value of this revision has not been noted. Another bucket may have
+    /// lower ones.
+    fn is_news(&mut self, revision: u64) -> bool {
+        let is_old = self.revision > revision && !self.is_untold;
+        self.is_untold = false;
+        !is_old && self.revision != revision
+    }
+
+    /// The time from which it may be written again over what somebody else keeps writing.
+    fn due_again(&self) -> Option<Instant> {
+        self.written_again.map(|last| last + WRITE_AGAIN_AFTER)
     }
 }
 
@@ -300,7 +349,7 @@ mod tests {
         // Another node was faster.
         assert!(changes.observe("setting.a", 4, in_force.clone()));
         assert_eq!(next(&changes), None);
-        assert_eq!(requests(&mut changes), [Some(b"in force".to_vec())]);
+        assert_eq!(requests(&mut changes), []);
     }
 
     #[test]
@@ -326,9 +375,46 @@ mod tests {
         let mut changes = ChangesView::default();
         changes.set("a", b"ours".to_vec());
         let now = start();
-        changes.has_failed(now);
+        changes.has_failed(now, "setting.a");
         assert_eq!(changes.next("us", now), None);
         assert!(changes.next("us", now + RETRY_AFTER).is_some());
+        changes.set("b", b"another".to_vec());
+        let (key, ..) = changes.next("us", now).unwrap();
+        assert_eq!(key, "setting.b");
+    }
+
+    /// It was lost, or made anew from a backup.
+    #[test]
+    fn what_another_bucket_lacks_is_written_again() {
+        let mut changes = ChangesView::default();
+        let in_force = version(2, "x", b"in force");
+        assert!(changes.observe("setting.a", 50, in_force.clone()));
+        assert!(changes.observe("setting.b", 60, in_force.clone()));
+        assert!(changes.observe("setting.c", 70, version(2, "x", b"newer")));
+        requests(&mut changes);
+        changes.begin_watch();
+        assert!(changes.observe("setting.b", 1, in_force.clone()));
+        assert!(!changes.observe("setting.c", 2, version(1, "x", b"old")));
+        changes.complete();
+        assert_eq!(requests(&mut changes), []);
+        let next = changes.next("us", start()).unwrap();
+        assert_eq!(next, ("setting.a".to_owned(), 0, in_force.clone()));
+        assert!(changes.observe("setting.a", 3, in_force));
+        let (key, revision, setting) = changes.next("us", start()).unwrap();
+        assert_eq!((&*key, revision), ("setting.c", 2));
+        assert!(changes.observe("setting.c", 4, setting));
+        assert_eq!(changes.next("us", start()), None);
+    }
+
+    #[test]
+    fn what_an_old_key_has_sealed_is_sealed_again() {
+        let mut changes = ChangesView::default();
+        let in_force = version(2, "x", b"in force");
+        assert!(changes.observe("setting.a", 1, in_force.clone()));
+        changes.observe_old_key("setting.a");
+        assert_eq!(next(&changes), Some((1, in_force.clone())));
+        assert!(changes.observe("setting.a", 2, in_force));
+        assert_eq!(next(&changes), None);
     }
 
     #[test]

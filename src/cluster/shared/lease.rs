@@ -28,6 +28,8 @@ pub(super) struct LeaseView {
 #[derive(Debug)]
 struct SeenLease {
     revision: u64,
+    /// True if a watch that begins anew has not told it yet.
+    is_untold: bool,
     holder: Option<(String, u64)>,
     since: Instant,
 }
@@ -45,12 +47,12 @@ impl LeaseView {
 
     /// Notes a value, if it is newer than what was seen.
     pub(super) fn observe(&mut self, now: Instant, revision: u64, lease: Option<v1::Lease>) {
-        if self
-            .seen
-            .as_ref()
-            .is_some_and(|seen| seen.revision >= revision)
-        {
-            return;
+        if let Some(seen) = &mut self.seen {
+            let is_old = seen.revision > revision && !seen.is_untold;
+            if is_old || seen.revision == revision {
+                seen.is_untold = false;
+                return;
+            }
         }
         let lease = lease.filter(|lease| !lease.node.is_empty());
         let holder = lease.map(|lease| (lease.node, lease.incarnation));
@@ -58,9 +60,24 @@ impl LeaseView {
         self.renewed = if is_ours { self.attempted } else { None };
         self.seen = Some(SeenLease {
             revision,
+            is_untold: false,
             holder,
             since: now,
         });
+    }
+
+    /// Notes that the watch begins anew. The bucket may be another one.
+    pub(super) fn begin_watch(&mut self) {
+        if let Some(seen) = &mut self.seen {
+            seen.is_untold = true;
+        }
+    }
+
+    /// Notes that all is told. What was not is not there any more.
+    pub(super) fn complete(&mut self) {
+        if self.seen.as_ref().is_some_and(|seen| seen.is_untold) {
+            self.seen = None;
+        }
     }
 
     /// The revision over which a lease of ours is to be written now, if it is.

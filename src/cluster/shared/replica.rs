@@ -84,6 +84,25 @@ impl Replica {
     pub(super) fn begin_watch(&mut self) {
         self.is_complete = false;
         self.windows.begin_watch();
+        self.changes.begin_watch();
+        self.lease.begin_watch();
+    }
+
+    /// Notes that all that was in the bucket when the watch began has been told.
+    pub(super) fn complete(&mut self) {
+        self.is_complete = true;
+        self.windows.complete();
+        self.changes.complete();
+        self.lease.complete();
+    }
+
+    /// Notes that a value has vanished without a word: whoever may write to the bucket can empty
+    /// it. If others are still there, that shows when they are written.
+    pub(super) fn has_vanished(&mut self) {
+        self.windows.forget_revisions();
+        self.changes.begin_watch();
+        self.lease.begin_watch();
+        self.complete();
     }
 
     /// Notes the sealed value of a key; an empty one was deleted. What is none is written over.
@@ -98,8 +117,19 @@ impl Replica {
         let noted = open(keys, key, sealed).and_then(|value| self.note(now, key, revision, value));
         if noted.is_err() {
             self.observe_unreadable(now, key, revision);
+        } else if keys.will_not_open(&sealed_for(key), sealed) {
+            self.observe_old_key(key);
         }
         noted
+    }
+
+    /// Notes that a value has to be sealed again, or it is lost when its key goes out of use.
+    fn observe_old_key(&mut self, key: &str) {
+        if key == WINDOW {
+            self.windows.observe_old_key();
+        } else {
+            self.changes.observe_old_key(key);
+        }
     }
 
     fn note(
@@ -267,6 +297,8 @@ fn decode<M: prost::Message + Default>(value: &[u8]) -> Result<M, BadValue> {
 
 #[cfg(test)]
 mod tests {
+    use prost::Message as _;
+
     use super::*;
     use crate::broker::clock;
 
@@ -304,6 +336,35 @@ mod tests {
             let again = replica.changes.next("a", clock::now());
             assert_eq!(again, Some((key.to_owned(), 2, setting)));
         }
+    }
+
+    /// It would be lost when the last node has only the new key.
+    #[test]
+    fn a_setting_that_an_old_key_has_sealed_is_sealed_again() {
+        let (old, new) = (
+            "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
+            "MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI=",
+        );
+        let both = ClusterKeys::parse(&format!("{new}\n{old}")).unwrap();
+        let setting = v1::SharedSetting {
+            node: "b".to_owned(),
+            request: vec![7],
+            version: 3,
+        };
+        let key = "setting.limits";
+        let mut replica = Replica::new("a", 1);
+        let mut observe = |revision, value: &[u8]| {
+            let observed = replica.observe(clock::read(), &both, key, revision, value);
+            assert_eq!(observed, Ok(()));
+            replica.changes.next("a", clock::now())
+        };
+        let by_old = sealed(key, &setting);
+        assert_eq!(
+            observe(1, &by_old),
+            Some((key.to_owned(), 1, setting.clone()))
+        );
+        let by_new = both.seal(&sealed_for(key), &setting.encode_to_vec());
+        assert_eq!(observe(2, &by_new.unwrap()), None);
     }
 
     #[test]

@@ -33,6 +33,8 @@ const UNREADABLE_MAX: usize = 1_000;
 pub(super) struct WindowsView {
     /// The revision of the current window, and the window; `None` if it was deleted.
     revision: u64,
+    /// True if a watch that begins anew has not told it yet.
+    is_untold: bool,
     current: Option<CurrentWindow>,
     /// True if somebody has put an older window over the current one, or what is none.
     is_displaced: bool,
@@ -97,9 +99,11 @@ impl WindowsView {
         revision: u64,
         window: Option<v1::Window>,
     ) {
-        if revision <= self.revision {
+        if revision == self.revision || (revision < self.revision && !self.is_untold) {
+            self.is_untold = false;
             return;
         }
+        self.is_untold = false;
         self.revision = revision;
         let number = window.as_ref().map(|window| window.number);
         self.is_displaced = self.number().is_some() && number < self.number();
@@ -155,11 +159,10 @@ impl WindowsView {
     /// Notes that a block cannot be read, or that somebody has removed it. Of too many, those that
     /// are due first are kept.
     pub(super) fn observe_unreadable_block(&mut self, key: &str, revision: u64) {
-        let number = block_number(key).filter(|&number| number <= UNREADABLE_NUMBER_MAX);
-        let Some(number) = number else {
+        let number = block_number(key).filter(|&number| number <= NUMBER_MAX);
+        let Some(number) = number.filter(|number| !self.blocks.contains_key(number)) else {
             return;
         };
-        self.blocks.remove(&number);
         self.unreadable.insert(number, revision);
         if self.unreadable.len() > UNREADABLE_MAX {
             self.unreadable.pop_last();
@@ -174,13 +177,34 @@ impl WindowsView {
     /// The number after those of all blocks.
     fn next_number(&self) -> u64 {
         let readable = self.blocks.keys().next_back();
-        let last = readable.max(self.unreadable.keys().next_back());
+        let believed = self.unreadable.range(..=UNREADABLE_NUMBER_MAX);
+        let last = readable.max(believed.map(|(number, _)| number).next_back());
         last.map_or(1, |last| last.saturating_add(1))
     }
 
     /// Forgets what a new watch will tell again.
     pub(super) fn begin_watch(&mut self) {
         self.parts.clear();
+        self.forget_revisions();
+    }
+
+    /// Forgets over what is written. The bucket may be another one.
+    pub(super) fn forget_revisions(&mut self) {
+        self.unreadable.clear();
+        self.is_untold = true;
+    }
+
+    /// Notes that all is told. What was not is not there any more, and is written again.
+    pub(super) fn complete(&mut self) {
+        if std::mem::take(&mut self.is_untold) {
+            self.revision = 0;
+            self.is_displaced = self.current.is_some();
+        }
+    }
+
+    /// Notes that a key has sealed the current window that is about to go out of use.
+    pub(super) fn observe_old_key(&mut self) {
+        self.is_displaced = self.current.is_some();
     }
 
     /// The number of the current window.

@@ -18,6 +18,7 @@ use crate::metrics::saved_state::{SavedPart, SavedState};
 use crate::proto::cluster::v1;
 
 use super::bucket::{Bucket, BucketEvent, NotWritten, Writing};
+use super::changes::RETRY_AFTER;
 use super::parts;
 use super::replica::{self, BadValue, LEASE, Replica, Task, WINDOW, lease, sealed_for};
 use super::windows::{Duty, Merge};
@@ -56,8 +57,10 @@ impl Cluster {
         let window = window.max(SHORTEST_WINDOW);
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut not_before = None;
         loop {
             tokio::select! {
+                biased;
                 event = events.next() => match event {
                     Some(event) => self.observe(event),
                     None => return,
@@ -65,10 +68,13 @@ impl Cluster {
                 _ = ticks.tick() => {}
                 () = self.shared.has_work.notified() => {}
             }
-            while let Some(task) = self.task(window) {
-                let Ok(()) = self.perform(bucket.as_ref(), task).await else {
-                    break;
-                };
+            // What has failed fails again if it is tried at each event of many.
+            while not_before.is_none_or(|time| clock::now() >= time)
+                && let Some(task) = self.task(window)
+            {
+                if self.perform(bucket.as_ref(), task).await.is_err() {
+                    not_before = Some(clock::now() + RETRY_AFTER);
+                }
             }
         }
     }
@@ -88,10 +94,7 @@ impl Cluster {
                 }
             }
             BucketEvent::Complete => {
-                let mut replica = self.shared.replica();
-                replica.is_complete = true;
-                replica.changes.complete();
-                drop(replica);
+                self.shared.replica().complete();
                 self.tell_bucket(None);
             }
             BucketEvent::Ended(reason) => {
@@ -220,10 +223,9 @@ impl Cluster {
     ) -> Result<(), NotWritten> {
         let written = self.write(bucket, key, expected, &setting).await;
         if let Err(error) = &written {
-            self.shared.replica().changes.has_failed(clock::now());
-            if *error == NotWritten::Changed {
-                self.look_at(bucket, key).await;
-            }
+            let now = clock::now();
+            self.shared.replica().changes.has_failed(now, key);
+            self.tell_unwritten(now, error);
         }
         let revision = written?;
         self.note(|replica| {
@@ -237,10 +239,12 @@ impl Cluster {
     }
 
     /// Reads what is in the place of a value of ours. The watch has told it, too, but what nobody
-    /// can read is not kept under any name.
-    async fn look_at(&self, bucket: &dyn Bucket, key: &str) {
-        if let Ok(Some((revision, value))) = in_time(bucket.read(key.to_owned())).await {
-            self.observe_value(key, revision, &value);
+    /// can read is not kept under any name, and whoever empties the bucket is not told of.
+    async fn look_at(&self, bucket: &dyn Bucket, key: &str, expected: u64) {
+        match in_time(bucket.read(key.to_owned())).await {
+            Ok(Some((revision, value))) => self.observe_value(key, revision, &value),
+            Ok(None) if expected > 0 => self.note(Replica::has_vanished),
+            Ok(None) | Err(_) => {}
         }
     }
 
@@ -287,11 +291,7 @@ impl Cluster {
         };
         let key = replica::block(number);
         let expected = self.shared.replica().windows.block_revision(number);
-        let written = self.write(bucket, &key, expected, &block).await;
-        if written == Err(NotWritten::Changed) {
-            self.look_at(bucket, &key).await;
-        }
-        written?;
+        self.write(bucket, &key, expected, &block).await?;
         self.note(|replica| replica.windows.observe_block(&key, block));
         Ok(())
     }
@@ -312,7 +312,11 @@ impl Cluster {
     ) -> Result<u64, NotWritten> {
         let sealed = self.keys.seal(&sealed_for(key), &value.encode_to_vec());
         let sealed = sealed.map_err(|error| NotWritten::Refused(error.to_string()))?;
-        in_time(bucket.write(key.to_owned(), expected, sealed.into())).await
+        let written = in_time(bucket.write(key.to_owned(), expected, sealed.into())).await;
+        if written == Err(NotWritten::Changed) {
+            self.look_at(bucket, key, expected).await;
+        }
+        written
     }
 
     /// Gives the lease back, so that another node need not wait for its end.

@@ -45,7 +45,7 @@ pub enum OrderError {
     /// The certificate is for other names.
     #[error("the certificate is not for {0}")]
     OtherNames(String),
-    /// The certificate is valid for less long than the one that is served.
+    /// The certificate has expired or is not valid yet, other than the one that is served.
     #[error("the certificate {0}")]
     Worse(Flaw),
     /// The chain is longer than clients take.
