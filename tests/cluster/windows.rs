@@ -3,14 +3,15 @@
 use std::convert::Infallible;
 use std::time::{Duration, UNIX_EPOCH};
 
+use bytes::Bytes;
 use fastrand::Rng;
-use snowflake_broker::cluster::shared::{SharedBlock, WindowRandom, WindowShare};
+use snowflake_broker::cluster::shared::{Bucket as _, SharedBlock, WindowRandom, WindowShare};
 use snowflake_broker::metrics::distinct_ips::WindowKey;
 use snowflake_broker::metrics::saved_state::SavedState;
 use snowflake_broker::wire::proxy::{ProxyPoll, ProxyTypes};
 use tokio::time::sleep;
 
-use crate::bucket::Vault;
+use crate::bucket::{NodeVault, Vault};
 use crate::bus::Hub;
 use crate::node::Node;
 
@@ -110,6 +111,22 @@ async fn pass(nodes: &mut [Keeper], time: Duration) {
         sleep(STEP).await;
         nodes.iter_mut().for_each(Keeper::act);
     }
+}
+
+/// Checks that each node has one change to put in force, with this request.
+fn assert_changed_once(nodes: &[Keeper], request: &[u8]) {
+    for node in nodes {
+        let changes = node.node.cluster.take_changes();
+        assert_eq!(changes.len(), 1, "{}", node.node.name);
+        assert_eq!(changes[0].request.as_deref(), Some(request));
+    }
+}
+
+/// Writes something over the last value of a key, as whoever may write to the bucket.
+async fn write_over(stranger: &NodeVault, vault: &Vault, key: &str, value: Bytes) {
+    let last = vault.revision(key);
+    let written = stranger.write(key.to_owned(), last, value);
+    written.await.unwrap();
 }
 
 /// The idle polls in a log.
@@ -219,7 +236,6 @@ async fn a_node_that_was_away_for_long_loses_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_value_of_somebody_else_changes_nothing() {
-    use snowflake_broker::cluster::shared::Bucket as _;
     let (hub, vault) = (Hub::new(1), Vault::new(1));
     let mut nodes = start_three(&hub, &vault);
     pass(&mut nodes, Duration::from_secs(5)).await;
@@ -238,7 +254,6 @@ async fn a_value_of_somebody_else_changes_nothing() {
 /// Or a key that is no longer in use has sealed them.
 #[tokio::test(start_paused = true)]
 async fn a_window_and_a_lease_that_nobody_can_read_are_written_anew() {
-    use snowflake_broker::cluster::shared::Bucket as _;
     let (hub, vault) = (Hub::new(1), Vault::new(1));
     let mut nodes = start_three(&hub, &vault);
     pass(&mut nodes, 2 * WINDOW).await;
@@ -246,8 +261,7 @@ async fn a_window_and_a_lease_that_nobody_can_read_are_written_anew() {
     let (stranger, _events) = vault.connect("stranger");
     for key in ["lease", "window"] {
         let value = b"not sealed".as_slice().into();
-        let last = vault.revision(key);
-        stranger.write(key.to_owned(), last, value).await.unwrap();
+        write_over(&stranger, &vault, key, value).await;
     }
     nodes[1].count();
     pass(&mut nodes, 2 * WINDOW).await;
@@ -258,7 +272,6 @@ async fn a_window_and_a_lease_that_nobody_can_read_are_written_anew() {
 /// As after a key was replaced at once, or by a stranger who may write to the bucket.
 #[tokio::test(start_paused = true)]
 async fn blocks_and_settings_that_nobody_can_read_are_written_over() {
-    use snowflake_broker::cluster::shared::Bucket as _;
     let (hub, vault) = (Hub::new(1), Vault::new(1));
     let mut nodes = start_three(&hub, &vault);
     pass(&mut nodes, WINDOW + Duration::from_secs(5)).await;
@@ -293,7 +306,6 @@ async fn blocks_and_settings_that_nobody_can_read_are_written_over() {
 /// so that an old one could be put back.
 #[tokio::test(start_paused = true)]
 async fn a_setting_outlasts_what_nobody_can_read_and_that_all_nodes_start_again() {
-    use snowflake_broker::cluster::shared::Bucket as _;
     let (hub, vault) = (Hub::new(1), Vault::new(1));
     let mut nodes = start_three(&hub, &vault);
     pass(&mut nodes, Duration::from_secs(5)).await;
@@ -305,26 +317,16 @@ async fn a_setting_outlasts_what_nobody_can_read_and_that_all_nodes_start_again(
     let old = vault.written("setting.supply").remove(0);
     let (stranger, _events) = vault.connect("stranger");
     for _ in 0..3 {
-        let last = vault.revision("setting.supply");
         let value = b"not sealed".as_slice().into();
-        let garbage = stranger.write("setting.supply".to_owned(), last, value);
-        garbage.await.unwrap();
+        write_over(&stranger, &vault, "setting.supply", value).await;
         pass(&mut nodes, Duration::from_secs(15)).await;
         let node = nodes.remove(0).restart(&hub, &vault);
         nodes.push(node);
         pass(&mut nodes, Duration::from_secs(5)).await;
     }
-    let last = vault.revision("setting.supply");
-    stranger
-        .write("setting.supply".to_owned(), last, old)
-        .await
-        .unwrap();
+    write_over(&stranger, &vault, "setting.supply", old).await;
     pass(&mut nodes, Duration::from_secs(5)).await;
-    for node in &nodes {
-        let changes = node.node.cluster.take_changes();
-        assert_eq!(changes.len(), 1, "{}", node.node.name);
-        assert_eq!(changes[0].request, Some(b"new".to_vec()));
-    }
+    assert_changed_once(&nodes, b"new");
 }
 
 /// By whoever may write to it, or because its files are lost.
@@ -355,7 +357,6 @@ async fn a_bucket_that_is_emptied_is_filled_again() {
 /// Strangers cannot keep the administration from reaching the other nodes, nor hold up windows.
 #[tokio::test(start_paused = true)]
 async fn values_of_strangers_under_any_names_hold_nothing_up() {
-    use snowflake_broker::cluster::shared::Bucket as _;
     let (hub, vault) = (Hub::new(1), Vault::new(1));
     let (stranger, _events) = vault.connect("stranger");
     for number in 0..5_000 {
@@ -371,17 +372,12 @@ async fn values_of_strangers_under_any_names_hold_nothing_up() {
         .share_change("pool.4999", b"a pool".into());
     pass(&mut nodes, WINDOW + Duration::from_secs(5)).await;
     assert_eq!(nodes[1].log.len(), 1);
-    for node in &nodes {
-        let changes = node.node.cluster.take_changes();
-        assert_eq!(changes.len(), 1, "{}", node.node.name);
-        assert_eq!(changes[0].request, Some(b"a pool".to_vec()));
-    }
+    assert_changed_once(&nodes, b"a pool");
 }
 
 /// Whoever may write to the bucket has all that was ever in it, sealed.
 #[tokio::test(start_paused = true)]
 async fn what_is_put_back_counts_no_more() {
-    use snowflake_broker::cluster::shared::Bucket as _;
     let (hub, vault) = (Hub::new(1), Vault::new(1));
     let mut nodes = start_three(&hub, &vault);
     pass(&mut nodes, Duration::from_secs(5)).await;
@@ -393,8 +389,7 @@ async fn what_is_put_back_counts_no_more() {
     let (stranger, _events) = vault.connect("stranger");
     for key in ["setting.supply", "window"] {
         let old = vault.written(key).remove(0);
-        let last = vault.revision(key);
-        stranger.write(key.to_owned(), last, old).await.unwrap();
+        write_over(&stranger, &vault, key, old).await;
     }
     nodes[0].count();
     let before = nodes[0].log.len();
@@ -403,11 +398,7 @@ async fn what_is_put_back_counts_no_more() {
     assert_eq!(idle(&nodes[0].log), POLLS);
     nodes.push(Keeper::start(&hub, &vault, "d", None));
     pass(&mut nodes, Duration::from_secs(5)).await;
-    for node in &nodes {
-        let changes = node.node.cluster.take_changes();
-        assert_eq!(changes.len(), 1, "{}", node.node.name);
-        assert_eq!(changes[0].request, Some(b"new".to_vec()));
-    }
+    assert_changed_once(&nodes, b"new");
 }
 
 /// Whatever happens: each count is in one block, and each log has the same blocks.
