@@ -18,7 +18,7 @@ use super::members::Sender;
 const REPLY_WITHIN: Duration = Duration::from_secs(2);
 
 impl Cluster {
-    /// Asks a process that is not known for a proof that it is there, at most once a second.
+    /// Asks a process that is not known for a proof that it is there, at most five times a second.
     pub(super) fn challenge(&self, sender: Sender<'_>) {
         if self.state().proofs.challenge(clock::now(), sender) {
             let challenge = v1::Challenge {
