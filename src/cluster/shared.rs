@@ -15,12 +15,13 @@ mod changes;
 mod lease;
 mod parts;
 mod replica;
+mod revision;
 mod state;
 mod window_share;
 mod windows;
 mod work;
 
-pub use bucket::{Bucket, BucketEvent, NotWritten, Writing};
+pub use bucket::{Bucket, BucketCall, BucketEvent, NotWritten};
 pub use changes::{PRIVATE_POOL, SharedChange};
 pub(super) use state::SharedState;
 pub use window_share::{WindowRandom, WindowShare};

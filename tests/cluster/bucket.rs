@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fastrand::Rng;
-use snowflake_broker::cluster::shared::{Bucket, BucketEvent, NotWritten, Writing};
+use snowflake_broker::cluster::shared::{Bucket, BucketCall, BucketEvent, NotWritten};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::sleep;
 
@@ -170,7 +170,7 @@ fn unreachable() -> NotWritten {
 }
 
 impl Bucket for NodeVault {
-    fn write(&self, key: String, expected: u64, value: Bytes) -> Writing<'_, u64> {
+    fn write(&self, key: String, expected: u64, value: Bytes) -> BucketCall<'_, u64> {
         Box::pin(async move {
             sleep(Duration::from_millis(2)).await;
             let mut state = self.vault.state();
@@ -186,7 +186,7 @@ impl Bucket for NodeVault {
         })
     }
 
-    fn read(&self, key: String) -> Writing<'_, Option<(u64, Bytes)>> {
+    fn read(&self, key: String) -> BucketCall<'_, Option<(u64, Bytes)>> {
         Box::pin(async move {
             sleep(Duration::from_millis(2)).await;
             let state = self.vault.state();
@@ -197,7 +197,7 @@ impl Bucket for NodeVault {
         })
     }
 
-    fn erase(&self, keys: String) -> Writing<'_, ()> {
+    fn erase(&self, keys: String) -> BucketCall<'_, ()> {
         Box::pin(async move {
             sleep(Duration::from_millis(2)).await;
             let mut state = self.vault.state();

@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::backoff::Backoff;
 use crate::causes::{short_line, with_causes};
-use crate::cluster::shared::{Bucket, BucketEvent, NotWritten, Writing};
+use crate::cluster::shared::{Bucket, BucketCall, BucketEvent, NotWritten};
 
 use crate::app::entropy;
 
@@ -47,7 +47,7 @@ impl fmt::Debug for NatsBucket {
 }
 
 impl Bucket for NatsBucket {
-    fn write(&self, key: String, expected: u64, value: Bytes) -> Writing<'_, u64> {
+    fn write(&self, key: String, expected: u64, value: Bytes) -> BucketCall<'_, u64> {
         Box::pin(async move {
             let store = self.store()?;
             let written = store.update(key, value, expected).await;
@@ -58,7 +58,7 @@ impl Bucket for NatsBucket {
         })
     }
 
-    fn read(&self, key: String) -> Writing<'_, Option<(u64, Bytes)>> {
+    fn read(&self, key: String) -> BucketCall<'_, Option<(u64, Bytes)>> {
         Box::pin(async move {
             let entry = self.store()?.entry(key).await;
             let entry = entry.map_err(|error| NotWritten::Refused(told(&error)))?;
@@ -66,7 +66,7 @@ impl Bucket for NatsBucket {
         })
     }
 
-    fn erase(&self, keys: String) -> Writing<'_, ()> {
+    fn erase(&self, keys: String) -> BucketCall<'_, ()> {
         Box::pin(async move {
             let store = self.store()?;
             let subject = format!("{}{keys}", store.prefix);

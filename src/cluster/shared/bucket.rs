@@ -6,21 +6,21 @@ use std::pin::Pin;
 use bytes::Bytes;
 
 /// A future of a request to the bucket.
-pub type Writing<'a, T> = Pin<Box<dyn Future<Output = Result<T, NotWritten>> + Send + 'a>>;
+pub type BucketCall<'a, T> = Pin<Box<dyn Future<Output = Result<T, NotWritten>> + Send + 'a>>;
 
 /// Keys and values that all nodes see, each value with a revision. Revisions only grow.
 pub trait Bucket: fmt::Debug + Send + Sync + 'static {
     /// Writes a value if the last revision of the key is this one, 0 if it has none. Returns
     /// the new revision. Whoever gives up waiting does not know whether it was written.
-    fn write(&self, key: String, expected: u64, value: Bytes) -> Writing<'_, u64>;
+    fn write(&self, key: String, expected: u64, value: Bytes) -> BucketCall<'_, u64>;
 
     /// Reads the last value of a key and its revision; an empty value was deleted. It may be
     /// outdated.
-    fn read(&self, key: String) -> Writing<'_, Option<(u64, Bytes)>>;
+    fn read(&self, key: String) -> BucketCall<'_, Option<(u64, Bytes)>>;
 
     /// Removes a key, or all of a pattern with `*`, and tells nobody. They are as if they had
     /// never been written.
-    fn erase(&self, keys: String) -> Writing<'_, ()>;
+    fn erase(&self, keys: String) -> BucketCall<'_, ()>;
 }
 
 /// The reason why a value was not written.

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use crate::proto::cluster::v1;
 
+use super::revision::LastRevision;
+
 /// The maximum number of names: of six kinds of settings, and of all private pools that there
 /// ever were.
 const NAMES_MAX: usize = 4_096;
@@ -57,9 +59,7 @@ pub(super) struct ChangesView {
 /// The last value of a setting.
 #[derive(Debug, Default)]
 struct Seen {
-    revision: u64,
-    /// True if a watch that begins anew has not told it yet.
-    is_untold: bool,
+    revision: LastRevision,
     setting: v1::SharedSetting,
     /// The last time at which this node has written it over what was none.
     written_again: Option<Instant>,
@@ -76,10 +76,9 @@ impl ChangesView {
             return false;
         }
         if let Some(last) = self.seen.get_mut(name) {
-            if !last.is_news(revision) {
+            if !last.revision.note(revision) {
                 return true;
             }
-            last.revision = revision;
             if setting.version < last.setting.version {
                 self.displaced.insert(name.to_owned(), None);
                 return false;
@@ -102,7 +101,8 @@ impl ChangesView {
         }
         self.displaced.remove(name);
         let seen = self.seen.entry(name.to_owned()).or_default();
-        (seen.revision, seen.setting) = (revision, setting);
+        seen.revision.note(revision);
+        seen.setting = setting;
         true
     }
 
@@ -142,15 +142,11 @@ impl ChangesView {
         if self.outbox.contains_key(name) {
             self.seen.entry(name.to_owned()).or_default();
         }
-        let seen = self.seen.get_mut(name);
-        let Some(seen) = seen else {
-            return;
-        };
-        if !seen.is_news(revision) {
-            return;
-        }
-        seen.revision = revision;
-        if seen.setting.version > 0 && !self.displaced.contains_key(name) {
+        if let Some(seen) = self.seen.get_mut(name)
+            && seen.revision.note(revision)
+            && seen.setting.version > 0
+            && !self.displaced.contains_key(name)
+        {
             self.displaced.insert(name.to_owned(), due(seen));
         }
     }
@@ -168,7 +164,7 @@ impl ChangesView {
     /// Notes that the watch begins anew. The bucket may be another one.
     pub(super) fn begin_watch(&mut self) {
         for seen in self.seen.values_mut() {
-            seen.is_untold = true;
+            seen.revision.begin_watch();
         }
     }
 
@@ -176,11 +172,8 @@ impl ChangesView {
     /// is not there any more is written again.
     pub(super) fn complete(&mut self) {
         for (name, seen) in &mut self.seen {
-            if std::mem::take(&mut seen.is_untold) {
-                seen.revision = 0;
-                if seen.setting.version > 0 {
-                    self.displaced.insert(name.clone(), None);
-                }
+            if seen.revision.complete() && seen.setting.version > 0 {
+                self.displaced.insert(name.clone(), None);
             }
         }
         for (name, request) in std::mem::take(&mut self.proposed) {
@@ -213,10 +206,12 @@ impl ChangesView {
             let mut displaced = self.displaced.iter();
             let (name, _) = displaced.find(|(name, due)| is_due(due) && !rests(name))?;
             let seen = self.seen.get(name)?;
-            return Some((key(name), seen.revision, seen.setting.clone()));
+            return Some((key(name), seen.revision.number(), seen.setting.clone()));
         };
         let last = self.seen.get(name);
-        let (revision, version) = last.map_or((0, 0), |last| (last.revision, last.setting.version));
+        let (revision, version) = last.map_or((0, 0), |last| {
+            (last.revision.number(), last.setting.version)
+        });
         let setting = v1::SharedSetting {
             node: node.to_owned(),
             request: request.clone(),
@@ -262,14 +257,6 @@ impl ChangesView {
 }
 
 impl Seen {
-    /// Returns true if the value of this revision has not been noted. Another bucket may have
-    /// lower ones.
-    fn is_news(&mut self, revision: u64) -> bool {
-        let is_old = self.revision > revision && !self.is_untold;
-        self.is_untold = false;
-        !is_old && self.revision != revision
-    }
-
     /// The time from which it may be written again over what somebody else keeps writing.
     fn due_again(&self) -> Option<Instant> {
         self.written_again.map(|last| last + WRITE_AGAIN_AFTER)

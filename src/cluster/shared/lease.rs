@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::proto::cluster::v1;
 
+use super::revision::LastRevision;
+
 /// The time for which a lease is held without being renewed.
 pub(super) const TERM: Duration = Duration::from_secs(6);
 /// The interval of renewals.
@@ -18,6 +20,7 @@ const RENEWAL: Duration = Duration::from_secs(2);
 pub(super) struct LeaseView {
     node: String,
     incarnation: u64,
+    revision: LastRevision,
     seen: Option<SeenLease>,
     /// The beginning of our last attempt to write it.
     attempted: Option<Instant>,
@@ -27,9 +30,6 @@ pub(super) struct LeaseView {
 
 #[derive(Debug)]
 struct SeenLease {
-    revision: u64,
-    /// True if a watch that begins anew has not told it yet.
-    is_untold: bool,
     holder: Option<(String, u64)>,
     since: Instant,
 }
@@ -39,6 +39,7 @@ impl LeaseView {
         Self {
             node: node.to_owned(),
             incarnation,
+            revision: LastRevision::default(),
             seen: None,
             attempted: None,
             renewed: None,
@@ -47,35 +48,24 @@ impl LeaseView {
 
     /// Notes a value, if it is newer than what was seen.
     pub(super) fn observe(&mut self, now: Instant, revision: u64, lease: Option<v1::Lease>) {
-        if let Some(seen) = &mut self.seen {
-            let is_old = seen.revision > revision && !seen.is_untold;
-            if is_old || seen.revision == revision {
-                seen.is_untold = false;
-                return;
-            }
+        if !self.revision.note(revision) {
+            return;
         }
         let lease = lease.filter(|lease| !lease.node.is_empty());
         let holder = lease.map(|lease| (lease.node, lease.incarnation));
         let is_ours = holder == Some((self.node.clone(), self.incarnation));
         self.renewed = if is_ours { self.attempted } else { None };
-        self.seen = Some(SeenLease {
-            revision,
-            is_untold: false,
-            holder,
-            since: now,
-        });
+        self.seen = Some(SeenLease { holder, since: now });
     }
 
     /// Notes that the watch begins anew. The bucket may be another one.
     pub(super) fn begin_watch(&mut self) {
-        if let Some(seen) = &mut self.seen {
-            seen.is_untold = true;
-        }
+        self.revision.begin_watch();
     }
 
     /// Notes that all is told. What was not is not there any more.
     pub(super) fn complete(&mut self) {
-        if self.seen.as_ref().is_some_and(|seen| seen.is_untold) {
+        if self.revision.complete() {
             self.seen = None;
         }
     }
@@ -91,7 +81,7 @@ impl LeaseView {
             (Some(_), Some(renewed)) => since(renewed) >= RENEWAL,
             (Some(_), None) => since(seen.since) >= 2 * TERM,
         };
-        is_due.then_some(seen.revision)
+        is_due.then_some(self.revision.number())
     }
 
     /// Notes that we begin to write it.
@@ -112,8 +102,7 @@ impl LeaseView {
 
     /// The revision of our lease.
     pub(super) fn ours(&self, now: Instant) -> Option<u64> {
-        let seen = self.seen.as_ref().filter(|_| self.is_held(now));
-        seen.map(|seen| seen.revision)
+        self.is_held(now).then_some(self.revision.number())
     }
 
     /// The name of the holder, if there is one whose lease has not ended.

@@ -83,6 +83,11 @@ impl Replica {
     /// Notes that the watch begins anew.
     pub(super) fn begin_watch(&mut self) {
         self.is_complete = false;
+        self.windows.forget_parts();
+        self.expect_all();
+    }
+
+    fn expect_all(&mut self) {
         self.windows.begin_watch();
         self.changes.begin_watch();
         self.lease.begin_watch();
@@ -99,9 +104,7 @@ impl Replica {
     /// Notes that a value has vanished without a word: whoever may write to the bucket can empty
     /// it. If others are still there, that shows when they are written.
     pub(super) fn has_vanished(&mut self) {
-        self.windows.forget_revisions();
-        self.changes.begin_watch();
-        self.lease.begin_watch();
+        self.expect_all();
         self.complete();
     }
 
@@ -117,7 +120,7 @@ impl Replica {
         let noted = open(keys, key, sealed).and_then(|value| self.note(now, key, revision, value));
         if noted.is_err() {
             self.observe_unreadable(now, key, revision);
-        } else if keys.will_not_open(&sealed_for(key), sealed) {
+        } else if keys.is_sealed_otherwise(&sealed_for(key), sealed) {
             self.observe_old_key(key);
         }
         noted

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::proto::cluster::v1;
 
 use super::parts::{self, Parts};
+use super::revision::LastRevision;
 
 /// The time for which the parts of live nodes are awaited.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -32,9 +33,7 @@ const UNREADABLE_MAX: usize = 1_000;
 #[derive(Debug, Default)]
 pub(super) struct WindowsView {
     /// The revision of the current window, and the window; `None` if it was deleted.
-    revision: u64,
-    /// True if a watch that begins anew has not told it yet.
-    is_untold: bool,
+    revision: LastRevision,
     current: Option<CurrentWindow>,
     /// True if somebody has put an older window over the current one, or what is none.
     is_displaced: bool,
@@ -99,12 +98,9 @@ impl WindowsView {
         revision: u64,
         window: Option<v1::Window>,
     ) {
-        if revision == self.revision || (revision < self.revision && !self.is_untold) {
-            self.is_untold = false;
+        if !self.revision.note(revision) {
             return;
         }
-        self.is_untold = false;
-        self.revision = revision;
         let number = window.as_ref().map(|window| window.number);
         self.is_displaced = self.number().is_some() && number < self.number();
         if self.is_displaced || (number.is_some() && number == self.number()) {
@@ -182,22 +178,20 @@ impl WindowsView {
         last.map_or(1, |last| last.saturating_add(1))
     }
 
-    /// Forgets what a new watch will tell again.
-    pub(super) fn begin_watch(&mut self) {
+    /// Forgets the parts, which a new watch will tell again.
+    pub(super) fn forget_parts(&mut self) {
         self.parts.clear();
-        self.forget_revisions();
     }
 
-    /// Forgets over what is written. The bucket may be another one.
-    pub(super) fn forget_revisions(&mut self) {
+    /// Notes that the watch begins anew. The bucket may be another one.
+    pub(super) fn begin_watch(&mut self) {
         self.unreadable.clear();
-        self.is_untold = true;
+        self.revision.begin_watch();
     }
 
     /// Notes that all is told. What was not is not there any more, and is written again.
     pub(super) fn complete(&mut self) {
-        if std::mem::take(&mut self.is_untold) {
-            self.revision = 0;
+        if self.revision.complete() {
             self.is_displaced = self.current.is_some();
         }
     }
@@ -242,7 +236,7 @@ impl WindowsView {
     ) -> Option<Duty> {
         let Some(current) = self.current else {
             return Some(Duty::Begin {
-                expected: self.revision,
+                expected: self.revision.number(),
                 window: v1::Window {
                     number: self.next_number(),
                     start: Some(wall.into()),
@@ -252,7 +246,7 @@ impl WindowsView {
         };
         if self.is_displaced {
             return Some(Duty::Begin {
-                expected: self.revision,
+                expected: self.revision.number(),
                 window: current.window(),
             });
         }
@@ -298,7 +292,7 @@ impl WindowsView {
         let passed = current.age + now.saturating_duration_since(current.seen);
         let start = current.start.checked_add(passed)?;
         (passed >= length).then(|| Duty::Begin {
-            expected: self.revision,
+            expected: self.revision.number(),
             window: v1::Window {
                 number: current.number.saturating_add(1),
                 start: Some(start.into()),

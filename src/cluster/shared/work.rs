@@ -17,7 +17,7 @@ use crate::metrics::labels::DroppedMessage;
 use crate::metrics::saved_state::{SavedPart, SavedState};
 use crate::proto::cluster::v1;
 
-use super::bucket::{Bucket, BucketEvent, NotWritten, Writing};
+use super::bucket::{Bucket, BucketCall, BucketEvent, NotWritten};
 use super::changes::RETRY_AFTER;
 use super::parts;
 use super::replica::{self, BadValue, LEASE, Replica, Task, WINDOW, lease, sealed_for};
@@ -391,7 +391,7 @@ fn decode_part((id, content): &(u64, Vec<u8>)) -> Option<(u64, SavedState)> {
     }
 }
 
-async fn in_time<T>(writing: Writing<'_, T>) -> Result<T, NotWritten> {
+async fn in_time<T>(writing: BucketCall<'_, T>) -> Result<T, NotWritten> {
     let written = timeout(WRITE_TIMEOUT, writing).await;
     written.unwrap_or_else(|_| Err(NotWritten::Refused("no reply in time".to_owned())))
 }
