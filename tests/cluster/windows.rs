@@ -122,6 +122,15 @@ fn assert_changed_once(nodes: &[Keeper], request: &[u8]) {
     }
 }
 
+/// Has a setting changed to `old`, then to `new`, and lets this time pass after each.
+async fn change_twice(nodes: &mut [Keeper], time: Duration) {
+    for request in [b"old", b"new"] {
+        let node = &nodes[0].node.cluster;
+        node.share_change("supply", request.to_vec());
+        pass(nodes, time).await;
+    }
+}
+
 /// Writes something over the last value of a key, as whoever may write to the bucket.
 async fn write_over(stranger: &NodeVault, vault: &Vault, key: &str, value: Bytes) {
     let last = vault.revision(key);
@@ -309,11 +318,7 @@ async fn a_setting_outlasts_what_nobody_can_read_and_that_all_nodes_start_again(
     let (hub, vault) = (Hub::new(1), Vault::new(1));
     let mut nodes = start_three(&hub, &vault);
     pass(&mut nodes, Duration::from_secs(5)).await;
-    for request in [b"old", b"new"] {
-        let node = &nodes[0].node.cluster;
-        node.share_change("supply", request.to_vec());
-        pass(&mut nodes, Duration::from_secs(5)).await;
-    }
+    change_twice(&mut nodes, Duration::from_secs(5)).await;
     let old = vault.written("setting.supply").remove(0);
     let (stranger, _events) = vault.connect("stranger");
     for _ in 0..3 {
@@ -381,11 +386,7 @@ async fn what_is_put_back_counts_no_more() {
     let (hub, vault) = (Hub::new(1), Vault::new(1));
     let mut nodes = start_three(&hub, &vault);
     pass(&mut nodes, Duration::from_secs(5)).await;
-    for request in [b"old", b"new"] {
-        let node = &nodes[0].node.cluster;
-        node.share_change("supply", request.to_vec());
-        pass(&mut nodes, WINDOW).await;
-    }
+    change_twice(&mut nodes, WINDOW).await;
     let (stranger, _events) = vault.connect("stranger");
     for key in ["setting.supply", "window"] {
         let old = vault.written(key).remove(0);
