@@ -68,7 +68,7 @@ pub struct Challenge {
     #[prost(fixed64, tag = "1")]
     pub incarnation: u64,
 }
-/// What is in the reply to a challenge.
+/// The content of the reply to a challenge.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Proof {
     /// The number of the process that has asked.

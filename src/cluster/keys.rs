@@ -98,7 +98,7 @@ impl ClusterKeys {
 
     /// Returns true if a message was sealed with another key than the first one: it is about to go
     /// out of use, or not in use everywhere yet.
-    pub(super) fn will_not_open(&self, subject: &str, sealed: &[u8]) -> bool {
+    pub(super) fn is_sealed_otherwise(&self, subject: &str, sealed: &[u8]) -> bool {
         let [first, _, ..] = self.0.as_slice() else {
             return false;
         };

@@ -12,6 +12,7 @@ use tonic::Status;
 use tracing::Level;
 
 use crate::broker::clock;
+use crate::causes::short_line;
 use crate::grpc::endpoint::{EndpointLimits, TlsEndpoint};
 use crate::grpc::identify::CallerAuth;
 use crate::listener::{Closing, PeerIdentity, Serve, Server};
@@ -24,8 +25,6 @@ const LOG_PERIOD: Duration = Duration::from_mins(1);
 /// The maximum number of a peer's watches of the supply. A cluster has up to 64 nodes, each with
 /// one, and another while it connects again.
 const WATCHES_MAX: usize = 128;
-/// The maximum length of a stranger's names in the log, in characters.
-const NAMES_MAX: usize = 300;
 const REFUSED: Kind = Kind::new(Level::WARN, "federation: refused calls");
 
 /// The peers allowed to call, and their endpoint. A reload replaces both.
@@ -87,7 +86,7 @@ impl PeerAuth {
     fn log_stranger(&self, names: &[String]) {
         if let Some(suppressed) = self.refusals.admit("", clock::now()) {
             let names = names.join(", ");
-            let names: String = scrub(&names).chars().take(NAMES_MAX).collect();
+            let names = short_line(&scrub(&names));
             tracing::warn!(%names, suppressed, "federation: refused a broker that is not a peer");
         }
     }

@@ -23,8 +23,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// A stream of the supply that a borrower may use: at once and at each change, until
-/// `closing` is cancelled. It holds the `permit` for one. A report is made when the borrower is ready for it, so none is
-/// outdated.
+/// `closing` is cancelled. It holds the `permit` for one. A report is made when the borrower is
+/// ready for it, so none is outdated.
 pub(super) fn supplies(
     broker: Arc<Broker>,
     borrower: PeerName,
